@@ -1,0 +1,312 @@
+"""The immutable picture of the registry that a worker routes on, and the keeper that swaps it when the stamp moves."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import Error as DatabaseFault
+from django.db import connections
+from django.db.models import QuerySet
+
+from registry import threads
+from registry.models import Model, Provider, ProviderType
+from registry.stamp import StampMissing, read_version
+from vault.crypto import Hidden, KeyProblem, Unopenable
+from vault.models import Secret, SecretMissing
+
+logger = logging.getLogger(__name__)
+
+FIRST_LOOK_SECONDS = 5.0  # how long the first callers of a process wait for its first picture
+UNREADABLE = (TypeError, ValueError, ArithmeticError)  # how fields refuse what SQLite lets raw SQL put into a column
+
+
+class SnapshotUnavailable(Exception):
+    """There is no picture yet and the database cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFacts:
+    """A provider as the gateway calls it. Timeouts are seconds."""
+
+    pk: int
+    name: str
+    type: ProviderType
+    base_url: str
+    """The row's or else the type's own, without a slash at the end; empty where the type needs none."""
+    key: Hidden | None
+    problem: str
+    """Why it cannot be called, such as an environment variable that is not set; empty when all is well."""
+    enabled: bool
+    may_be_private: bool
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    total_timeout: float
+    extra_headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A model as the router sees it. Prices are US dollars for 1,000 tokens, sizes tokens, `created` unix seconds."""
+
+    pk: int
+    id: str
+    name: str
+    provider: ProviderFacts
+    weight: float
+    cost_per_1k: float
+    input_per_1k: Decimal | None
+    output_per_1k: Decimal | None
+    cache_read_per_1k: Decimal | None
+    cache_write_per_1k: Decimal | None
+    context_size: int
+    max_output_tokens: int | None
+    capabilities: frozenset[str]
+    aliases: tuple[str, ...]
+    enabled: bool
+    created: int
+
+    @property
+    def score(self) -> float:
+        """What the router ranks by: `weight - cost_per_1k * 10`."""
+        return self.weight - self.cost_per_1k * 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All models, sorted by id, as they were when the stamp read `version`."""
+
+    version: int
+    models: tuple[ModelFacts, ...]
+    _by_name: MappingProxyType[str, tuple[ModelFacts, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, tuple[ModelFacts, ...]] = {}
+        for model in self.models:
+            for alias in model.aliases:
+                by_name[alias] = (*by_name.get(alias, ()), model)
+        by_name.update((model.id, (model,)) for model in self.models)
+        object.__setattr__(self, "_by_name", MappingProxyType(by_name))
+
+    def named(self, name: str) -> tuple[ModelFacts, ...]:
+        """The model of that id; else those that carry it as an alias; else none."""
+        return self._by_name.get(name, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How current a keeper's picture is: seconds since the last look that worked, and what is wrong, if anything."""
+
+    version: int | None
+    age_seconds: float
+    fault: str
+
+
+def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]]:
+    """
+    The picture, and a text for each row that does not validate, in two queries. Raises django.db.Error, StampMissing.
+
+    A row that does not validate stays as it was in the `old` picture, or stays out if it was not there: one bad row,
+    written past every form, must not keep the others from being obeyed.
+
+    All rows come from one statement, so they fit each other. The version is read before them: rows may be newer than
+    it says, and are then read again at the next look, but never older.
+    """
+    version = read_version()
+    facts: dict[int, ModelFacts] = {}
+    faults: dict[int, str] = {}
+    providers: dict[int, ProviderFacts] = {}
+    for row in _rows(faults):
+        try:
+            if row.provider_id not in providers:
+                providers[row.provider_id] = _provider_facts(row.provider)
+            facts[row.pk] = _model_facts(row, providers[row.provider_id])
+        except ValidationError as error:
+            faults[row.pk] = f"model {row.public_id} of provider {row.provider}: {_one_line(error)}"
+    for model in old.models if old else ():
+        if model.pk in faults:
+            facts[model.pk] = model
+    return Snapshot(version, tuple(sorted(facts.values(), key=lambda model: model.id))), tuple(faults.values())
+
+
+def _rows(faults: dict[int, str]) -> Iterable[Model]:
+    """All models with provider and secret; those that hold what their fields cannot even read become faults."""
+    rows = Model.objects.select_related("provider__secret")
+    try:
+        return list(rows)
+    except UNREADABLE:
+        return _rows_one_by_one(rows, faults)
+
+
+def _rows_one_by_one(rows: QuerySet[Model], faults: dict[int, str]) -> Iterator[Model]:
+    for pk, public_id in rows.values_list("pk", "public_id"):
+        try:
+            yield from rows.filter(pk=pk)
+        except UNREADABLE as error:
+            faults[pk] = f"model {public_id}: {_one_line(error)}"
+
+
+def _validate(row: Provider | Model) -> None:
+    # foreign keys are the database's to check: asking it again would be a query a row
+    row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})
+    row.clean()
+
+
+def _provider_facts(row: Provider) -> ProviderFacts:
+    _validate(row)
+    kind = ProviderType(row.type)
+    key, problem = _key(row.secret, needed=kind.needs_key)
+    return ProviderFacts(
+        pk=row.pk,
+        name=row.name,
+        type=kind,
+        base_url=(row.base_url or kind.default_base_url).rstrip("/"),
+        key=key,
+        problem=problem,
+        enabled=row.enabled,
+        may_be_private=row.may_be_private,
+        connect_timeout=row.connect_timeout,
+        first_byte_timeout=row.first_byte_timeout,
+        idle_timeout=row.idle_timeout,
+        total_timeout=row.total_timeout,
+        extra_headers=tuple((row.extra_headers or {}).items()),
+    )
+
+
+def _key(secret: Secret | None, *, needed: bool) -> tuple[Hidden | None, str]:
+    """The key, or why there is none although there should be one."""
+    if secret is None:
+        return None, "it needs a key and names no secret" if needed else ""
+    try:
+        return secret.resolve(), ""
+    except (SecretMissing, Unopenable, KeyProblem) as error:
+        return None, _one_line(error)
+
+
+def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
+    _validate(row)
+    return ModelFacts(
+        pk=row.pk,
+        id=row.public_id,
+        name=row.name,
+        provider=provider,
+        weight=row.weight,
+        cost_per_1k=float(row.cost_per_1k),
+        input_per_1k=row.input_per_1k,
+        output_per_1k=row.output_per_1k,
+        cache_read_per_1k=row.cache_read_per_1k,
+        cache_write_per_1k=row.cache_write_per_1k,
+        context_size=row.context_size,
+        max_output_tokens=row.max_output_tokens,
+        capabilities=frozenset(row.capabilities),
+        aliases=tuple(row.aliases or ()),
+        enabled=row.enabled,
+        created=int(row.created_at.timestamp()),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+    return " ".join(str(error).split())
+
+
+class Keeper:
+    """
+    Holds the picture of one process and looks every TOKENHUB_REFRESH_SECONDS whether the stamp has moved.
+
+    0 seconds mean no polling: `current` looks by itself, which is right for commands and tests. The look is a query
+    in a thread of its own, so neither the hub nor a caller ever waits for it, except the callers of a process's first.
+    """
+
+    def __init__(self) -> None:
+        self._picture: Snapshot | None = None
+        self._row_faults: tuple[str, ...] = ()
+        self._outage = ""
+        self._looked_at = time.monotonic()
+        self._pool = threads.Pool(1)
+        self._polling_pid = 0
+        self._first_look = threading.Event()
+        self._stopped = threading.Event()
+
+    def current(self) -> Snapshot:
+        """The picture; after the first time this reads an attribute. Raises SnapshotUnavailable if there is none."""
+        if self._polling_pid != os.getpid():
+            self.start()
+        if not settings.TOKENHUB_REFRESH_SECONDS:
+            self.refresh()
+        elif self._picture is None:
+            self._first_look.wait(FIRST_LOOK_SECONDS)
+        if self._picture is None:
+            raise SnapshotUnavailable(self._outage or "the database has not answered yet")
+        return self._picture
+
+    def start(self) -> None:
+        """Begin to poll in this process, once however often it is called; after a fork, again."""
+        if self._polling_pid == os.getpid() or not settings.TOKENHUB_REFRESH_SECONDS:
+            return
+        self._polling_pid = os.getpid()
+        # made here: what is made before the fork may not be of gevent's kind, and may be held by a thread of the parent
+        self._first_look = threading.Event()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._poll, name="registry-poll", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the polling of this process; the picture stays."""
+        self._stopped.set()
+        self._polling_pid = 0
+
+    def refresh(self) -> None:
+        """Look once, now. An outage is not raised but told by `status`; the picture stays as it was."""
+        try:
+            seen = self._pool.run(_look, self._picture)
+        except (DatabaseFault, StampMissing) as error:
+            if not self._outage:
+                logger.warning("the registry cannot be read, its last picture stays: %s", _one_line(error))
+            self._outage = f"the registry cannot be read: {_one_line(error)}"
+            return
+        if self._outage:
+            logger.warning("the registry can be read again")
+        self._outage = ""
+        self._looked_at = time.monotonic()
+        if seen is not None:
+            self._swap(*seen)
+
+    def status(self) -> Status:
+        """What readiness tells."""
+        return Status(
+            version=self._picture.version if self._picture else None,
+            age_seconds=time.monotonic() - self._looked_at,
+            fault="; ".join(filter(None, (self._outage, *self._row_faults))),
+        )
+
+    def _swap(self, picture: Snapshot, faults: tuple[str, ...]) -> None:
+        for fault in faults:
+            if fault not in self._row_faults:
+                logger.error("a row of the registry does not validate and is ignored: %s", fault)
+        self._picture, self._row_faults = picture, faults
+
+    def _poll(self) -> None:
+        stopped, first_look = self._stopped, self._first_look
+        while not stopped.is_set():
+            threads.with_fresh_connections(self.refresh)
+            first_look.set()
+            stopped.wait(settings.TOKENHUB_REFRESH_SECONDS)
+        connections.close_all()
+
+
+def _look(old: Snapshot | None) -> tuple[Snapshot, tuple[str, ...]] | None:
+    """What is there now, or None if the stamp has not moved since the old picture."""
+    if old is not None and read_version() == old.version:
+        return None
+    return read_picture(old)
+
+
+keeper = Keeper()

@@ -1,0 +1,74 @@
+"""Real threads for work that must not block the hub: under gevent `threading.Thread` is only a greenlet."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar, TypeVarTuple
+
+from django.db import close_old_connections
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def gevent_is_patching() -> bool:
+    """Whether `threading` is gevent's here, as it is in the workers but not in commands, tests and runserver."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def with_fresh_connections(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Call `function` as a request would be: connections that broke or grew too old are closed before and after."""
+    close_old_connections()
+    try:
+        return function(*args)
+    finally:
+        close_old_connections()
+
+
+class Pool:
+    """
+    A few OS threads of one process; those who must not wait for each other have a pool each.
+
+    The threads are made at the first `run` of a process, thus after the fork, and keep their database connections
+    as long as `CONN_MAX_AGE` says.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pid = 0
+        self._threads: Any = None
+
+    def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """
+        What `function(*args)` returns or raises, computed in a thread of the pool while other greenlets run.
+
+        In the calling thread instead where nothing waits cooperatively: without gevent, and in a real thread already.
+        """
+        if not gevent_is_patching():
+            return function(*args)
+        # never imported at the top: gevent has no business in a process that it does not patch
+        gevent = import_module("gevent")
+        if not gevent.get_hub().main_hub:
+            return function(*args)
+        # gevent prints every exception that leaves a pool's task, so it is carried out as a value
+        carried = import_module("gevent.util").wrap_errors((Exception,), with_fresh_connections)
+        result = self._pool_of_this_process().apply(carried, (function, *args))
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def _pool_of_this_process(self) -> Any:
+        if self._pid != os.getpid():
+            self._threads = import_module("gevent.threadpool").ThreadPool(self._size)
+            self._pid = os.getpid()
+        return self._threads
+
+
+_shared = Pool(4)
+
+
+def run(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`Pool.run` in the pool that all who have none of their own share."""
+    return _shared.run(function, *args)
