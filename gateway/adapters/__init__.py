@@ -1,0 +1,1 @@
+"""The languages of providers: one adapter for each type, and the only code that opens connections."""

@@ -1,0 +1,102 @@
+"""Connections that are made only to addresses which may be called.
+
+The name is resolved once, every address is judged, and the connection goes to the very address that was judged, so that
+a name cannot point elsewhere between the check and the call (DNS rebinding).
+"""
+
+import socket
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+
+from registry.addresses import verdict
+
+
+class AddressRefused(NewConnectionError):
+    """The name leads to an address that the gateway does not call."""
+
+
+def dial(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
+    """Return a connected socket to the first address of the host that may be called and answers."""
+    host = connection._dns_host.strip("[]")  # type: ignore[attr-defined]  # noqa: SLF001 - urllib3's hook is private
+    try:
+        found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NewConnectionError(connection, f"{host} has no address: {error}") from error
+    refusal = next((reason for *_, address in found if (reason := verdict(str(address[0]), private_allowed=private_allowed))), "")
+    if refusal:
+        raise AddressRefused(connection, f"{host} may not be called: {refusal}")
+    fault: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        channel = socket.socket(family, kind, protocol)
+        try:
+            _prepare(channel, connection)
+            channel.connect(address)
+        except OSError as error:
+            channel.close()
+            fault = error
+        except BaseException:
+            channel.close()
+            raise
+        else:
+            return channel
+    raise NewConnectionError(connection, f"{host} does not answer: {fault}") from fault
+
+
+def _prepare(channel: socket.socket, connection: HTTPConnection) -> None:
+    for option in connection.socket_options or ():
+        channel.setsockopt(*option)
+    if isinstance(connection.timeout, int | float):
+        channel.settimeout(connection.timeout)
+
+
+class PublicConnection(HTTPConnection):
+    """A plain connection to a public address."""
+
+    private_allowed = False
+
+    def _new_conn(self) -> socket.socket:
+        return dial(self, private_allowed=self.private_allowed)
+
+
+class PublicTlsConnection(HTTPSConnection):
+    """A TLS connection to a public address."""
+
+    private_allowed = False
+
+    def _new_conn(self) -> socket.socket:
+        return dial(self, private_allowed=self.private_allowed)
+
+
+class PrivateConnection(PublicConnection):
+    """A plain connection that may stay within the private network."""
+
+    private_allowed = True
+
+
+class PrivateTlsConnection(PublicTlsConnection):
+    """A TLS connection that may stay within the private network."""
+
+    private_allowed = True
+
+
+class _PublicPool(HTTPConnectionPool):
+    ConnectionCls = PublicConnection
+
+
+class _PublicTlsPool(HTTPSConnectionPool):
+    ConnectionCls = PublicTlsConnection
+
+
+class _PrivatePool(HTTPConnectionPool):
+    ConnectionCls = PrivateConnection
+
+
+class _PrivateTlsPool(HTTPSConnectionPool):
+    ConnectionCls = PrivateTlsConnection
+
+
+PUBLIC_ONLY: dict[str, Any] = {"http": _PublicPool, "https": _PublicTlsPool}
+PRIVATE_TOO: dict[str, Any] = {"http": _PrivatePool, "https": _PrivateTlsPool}

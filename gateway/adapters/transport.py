@@ -1,0 +1,169 @@
+"""The only network IO of the gateway: one POST to a provider over a pooled `requests` session, with deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+
+from gateway.adapters import dialing
+from gateway.errors import Broken, TimedOut, Unreachable
+from gateway.patience import Patience
+from registry.snapshot import ProviderFacts
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+_CONNECTIONS_KEPT: Final = 256
+_SETTLE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A POST of `body` (bytes of JSON) to `url` with these headers beside those that every call has."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """Sends requests to providers; keeps one session of pooled connections for each address and rule of a provider."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, bool], requests.Session] = {}
+
+    def send(self, outgoing: Outgoing, provider: ProviderFacts, patience: Patience) -> Reply:
+        """Return the reply once its headers are here; raises `Unreachable` or `TimedOut`.
+
+        Redirects are not followed: they are replies like any other.
+        """
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "tokenhub",
+            **dict(provider.extra_headers),
+            **outgoing.headers,
+        }
+        post = requests.Request("POST", outgoing.url, headers=headers, data=outgoing.body).prepare()
+        session = self._session(provider)
+        # Where sockets do not give way, their own timeouts must serve for the exact ones of `patience`.
+        timeouts = (provider.connect_timeout, None if patience.is_cooperative else provider.first_byte_timeout)
+        environment = session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
+        late = TimedOut(f"{provider.name} did not begin to answer in time.")
+        try:
+            with patience.limit(provider.first_byte_timeout, late):
+                response = session.send(post, timeout=timeouts, allow_redirects=False, **environment)
+        except requests.Timeout as error:
+            raise TimedOut(f"{provider.name} did not answer in time: {_reason(error)}") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
+        return Reply(response, provider, patience)
+
+    def close(self) -> None:
+        """Close all connections that are kept."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _session(self, provider: ProviderFacts) -> requests.Session:
+        parts = urlsplit(provider.base_url)
+        address = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}.get(parts.scheme)}"
+        private_allowed = provider.may_be_private or address in settings.TOKENHUB_PRIVATE_UPSTREAMS
+        key = (f"{parts.scheme}://{address}", private_allowed)
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = _open_session(private_allowed=private_allowed)
+        return session
+
+
+class Reply:
+    """A provider's reply: `status` and `headers` at once, the body as it arrives. Close it, or use it as a context."""
+
+    def __init__(self, response: requests.Response, provider: ProviderFacts, patience: Patience) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+        self._provider = provider
+        self._patience = patience
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the body as they arrive; raises `TimedOut` after too long a silence, `Broken` when cut off."""
+        raw = self._response.raw
+        silence = TimedOut(f"{self._provider.name} fell silent in the middle of an answer.")
+        while True:
+            try:
+                with self._patience.limit(self._provider.idle_timeout, silence):
+                    piece = raw.read1(_PIECE_BYTES, decode_content=True)
+            except urllib3.exceptions.TimeoutError as error:
+                raise silence from error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise Broken(f"{self._provider.name} broke off: {_reason(error)}") from error
+            if not piece:
+                return
+            yield piece
+
+    def whole(self, at_most: int = MAX_ANSWER_BYTES) -> bytes:
+        """Return the whole body; raises `Broken` when it is larger than `at_most` bytes."""
+        collected = bytearray()
+        for piece in self.pieces():
+            collected += piece
+            if len(collected) > at_most:
+                raise Broken(f"{self._provider.name} sent more than {at_most} bytes.")
+        return bytes(collected)
+
+    def settle(self) -> None:
+        """Read the end of a body whose last event has come, so that its connection can serve again; gives up soon."""
+        if self._patience.is_cooperative:
+            with suppress(TimedOut, urllib3.exceptions.HTTPError, OSError), self._patience.limit(_SETTLE_SECONDS, TimedOut("")):
+                self._response.raw.drain_conn()
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, and close it otherwise."""
+        self._response.close()
+
+    def __enter__(self) -> Reply:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+class _DialingAdapter(HTTPAdapter):
+    """Requests' own adapter over connections that judge the address before they call it."""
+
+    def __init__(self, *, private_allowed: bool) -> None:
+        self._pool_classes = dialing.PRIVATE_TOO if private_allowed else dialing.PUBLIC_ONLY
+        super().__init__(pool_maxsize=_CONNECTIONS_KEPT, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+
+def _open_session(*, private_allowed: bool) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = settings.TOKENHUB_USE_ENV_PROXIES
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a provider's cookies are nobody's
+    adapter = _DialingAdapter(private_allowed=private_allowed)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _reason(error: BaseException) -> str:
+    """Return the innermost cause of a failed call: the layers around it say nothing that a person could use."""
+    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) and isinstance(inner, Exception):
+        error = inner
+    return str(error) or type(error).__name__
+
+
+transport = Transport()

@@ -1,0 +1,25 @@
+"""A worker that was told to stop: readiness says so at once, streams may finish until a deadline, the rest are ended in good order."""
+
+import gevent
+
+from gateway.errors import Unavailable
+from gateway.patience import Patience
+
+_draining = False
+
+
+def is_draining() -> bool:
+    """Whether this worker has been told to stop."""
+    return _draining
+
+
+def begin(seconds: float) -> None:
+    """Let the requests of this worker finish, and end those that are still under way after `seconds`."""
+    global _draining  # noqa: PLW0603 - a process stops once
+    _draining = True
+    gevent.get_hub().loop.timer(seconds).start(_end_all)
+
+
+def _end_all() -> None:
+    for patience in list(Patience.under_way):
+        patience.end(Unavailable("The gateway is restarting; please send the request again.", retry_after=1))

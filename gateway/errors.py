@@ -1,0 +1,219 @@
+"""Everything that can go wrong with a request, as one tree.
+
+    GatewayError                     status  code                     moves_on
+    ├── CallerError                                                   no
+    │   ├── InvalidRequest           400     invalid_request
+    │   ├── BodyTimeout              408     request_timeout
+    │   ├── LengthRequired           411     length_required
+    │   ├── BodyTooLarge             413     request_too_large
+    │   ├── NotFound                 404     not_found
+    │   ├── MethodNotAllowed         405     method_not_allowed
+    │   ├── ModelNotFound            404     model_not_found
+    │   └── PromptTooLong            400     context_length_exceeded
+    ├── Unavailable                  503     service_unavailable      no
+    │   └── NoModelCanServe          503     no_model_available       no
+    ├── Unexpected                   500     internal_error           no
+    └── ProviderFailure
+        ├── Unreachable              502     provider_unreachable     to any model
+        ├── TimedOut                 504     provider_timeout         to any model
+        ├── Broken                   502     provider_error           to any model
+        ├── Overloaded               503     provider_unavailable     to any model
+        ├── RateLimited              429     rate_limit_exceeded      to any model
+        ├── CredentialsRefused       502     provider_credentials     to any model
+        ├── QuotaSpent               502     provider_quota           to any model
+        ├── UnknownThere             502     provider_model_unknown   to any model
+        ├── Overflowed               400     context_length_exceeded  to larger windows
+        └── Rejected                 theirs  theirs                   no
+
+`CallerLeft` stands outside: nobody is there to be answered.
+"""
+
+from enum import Enum
+from typing import Any, ClassVar
+
+
+class MovesOn(Enum):
+    """Where a request goes after a failure that came before the first content."""
+
+    NOWHERE = "nowhere"
+    ANY = "any"
+    LARGER = "larger"
+
+
+class GatewayError(Exception):
+    """A request that ends without an answer: `status` for HTTP, `code` and `kind` for programs, the text for people."""
+
+    status: int = 500
+    code: str = "internal_error"
+    kind: str = "api_error"
+    moves_on: ClassVar[MovesOn] = MovesOn.NOWHERE
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class CallerError(GatewayError):
+    """What the caller can mend."""
+
+    status = 400
+    code = "invalid_request"
+    kind = "invalid_request_error"
+
+
+class InvalidRequest(CallerError):
+    """The body or a header does not say what it must."""
+
+
+class BodyTimeout(CallerError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class LengthRequired(CallerError):
+    """The server in front cannot tell where the body ends."""
+
+    status = 411
+    code = "length_required"
+
+
+class BodyTooLarge(CallerError):
+    """The body has more bytes than the gateway takes."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class NotFound(CallerError):
+    """There is no such endpoint."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(CallerError):
+    """The endpoint exists, with another method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class ModelNotFound(CallerError):
+    """No model has the id or alias that the caller named."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class PromptTooLong(CallerError):
+    """No model that could serve has a window for this prompt."""
+
+    code = "context_length_exceeded"
+
+
+class Unavailable(GatewayError):
+    """The gateway itself cannot work now; trying again later may help."""
+
+    status = 503
+    code = "service_unavailable"
+
+
+class NoModelCanServe(Unavailable):
+    """The registry has no model that can take this request now."""
+
+    code = "no_model_available"
+
+
+class Unexpected(GatewayError):
+    """A fault of the gateway's own, told without details."""
+
+
+class ProviderFailure(GatewayError):
+    """A provider that did not answer as it should; `upstream_status` is its HTTP status, 0 without one."""
+
+    status = 502
+    code = "provider_error"
+    moves_on = MovesOn.ANY
+
+    def __init__(self, message: str, *, upstream_status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.upstream_status = upstream_status
+
+
+class Unreachable(ProviderFailure):
+    """No connection: refused, reset, no such host, TLS, or an address that may not be called."""
+
+    code = "provider_unreachable"
+
+
+class TimedOut(ProviderFailure):
+    """Too slow to connect, to begin, to go on or to end."""
+
+    status = 504
+    code = "provider_timeout"
+
+
+class Broken(ProviderFailure):
+    """An answer that is none: a 500, HTML, nothing, a stream that ends half-way."""
+
+
+class Overloaded(ProviderFailure):
+    """502, 503, 504, 529 or 408 from the provider."""
+
+    status = 503
+    code = "provider_unavailable"
+
+
+class RateLimited(ProviderFailure):
+    """429: too many requests or tokens for now."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
+
+
+class CredentialsRefused(ProviderFailure):
+    """401 or 403: the provider does not take our key."""
+
+    code = "provider_credentials"
+
+
+class QuotaSpent(ProviderFailure):
+    """402 or insufficient_quota: our account there is empty."""
+
+    code = "provider_quota"
+
+
+class UnknownThere(ProviderFailure):
+    """The provider does not have the model that the registry names."""
+
+    code = "provider_model_unknown"
+
+
+class Overflowed(ProviderFailure):
+    """The provider says that the prompt does not fit its window."""
+
+    status = 400
+    code = "context_length_exceeded"
+    kind = "invalid_request_error"
+    moves_on = MovesOn.LARGER
+
+
+class Rejected(ProviderFailure):
+    """Any other 4xx: the caller's own doing, so the provider's words (`body`, redacted) and status are handed on."""
+
+    moves_on = MovesOn.NOWHERE
+
+    def __init__(self, message: str, *, upstream_status: int, body: dict[str, Any] | None = None) -> None:
+        super().__init__(message, upstream_status=upstream_status)
+        self.status = upstream_status
+        self.kind = "invalid_request_error"
+        self.body = body
+
+
+class CallerLeft(BaseException):
+    """The caller closed the connection. Not an Exception, so that no handler for a provider's faults takes it for one."""

@@ -1,0 +1,22 @@
+"""The gateway's addresses, one line an endpoint."""
+
+from django.urls import path
+
+from gateway.views import health
+from gateway.views.chat import ChatCompletions
+from gateway.views.missing import Missing
+from gateway.views.models import ModelDetail, ModelList
+from gateway.views.probe import test_model
+
+app_name = "gateway"
+
+urlpatterns = [
+    path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
+    path("v1/models", ModelList.as_view(), name="models"),
+    path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
+    path("v1/<path:rest>", Missing.as_view()),
+    path("health", health.health, name="health"),
+    path("health/live", health.health, name="live"),
+    path("health/ready", health.ready, name="ready"),
+    path("admin/registry/model/<int:pk>/test/", test_model, name="test-model"),
+]

@@ -1,0 +1,1 @@
+"""The endpoints: each says which format it speaks and which flow it wants; `base` is the life of a request."""

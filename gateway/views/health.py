@@ -1,0 +1,57 @@
+"""`/health`, `/health/live` and `/health/ready`: what balancers and orchestrators ask."""
+
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+
+from gateway import drain
+from gateway.router import is_callable
+from registry import threads
+from registry.snapshot import SnapshotUnavailable, keeper
+from vault import keycheck
+from vault.crypto import KeyProblem
+from vault.ring import get_ring
+
+_STALE_SECONDS = 10.0
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """Say that the process answers."""
+    return JsonResponse({"status": "healthy"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
+    stopping = "gateway: is stopping" if drain.is_draining() else ""
+    faults = [fault for fault in (stopping, threads.run(_database_fault), _registry_fault()) if fault]
+    warnings = [] if faults else _warnings()
+    status = "unavailable" if faults else "degraded" if warnings else "ready"
+    body: dict[str, Any] = {"status": status, "reasons": faults + warnings}
+    return JsonResponse(body, status=503 if faults else 200)
+
+
+def _database_fault() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        keycheck.verify(get_ring())
+    except DatabaseError:
+        return "database: cannot be reached"
+    except KeyProblem as problem:
+        return f"vault: {problem}"
+    return ""
+
+
+def _registry_fault() -> str:
+    try:
+        snapshot = keeper.current()
+    except SnapshotUnavailable:
+        return "registry: cannot be read"
+    return "" if any(is_callable(model) for model in snapshot.models) else "registry: no model can be called"
+
+
+def _warnings() -> list[str]:
+    status = keeper.status()
+    stale = [f"registry: last read {status.age_seconds:.0f} s ago"] if status.age_seconds > _STALE_SECONDS else []
+    return stale + ([f"registry: {status.fault}"] if status.fault else [])

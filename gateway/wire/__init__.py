@@ -1,0 +1,1 @@
+"""Wire formats, both directions: pure functions between bytes and the dataclasses of `exchange`."""

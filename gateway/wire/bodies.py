@@ -1,0 +1,71 @@
+"""JSON bodies: parsed once with limits, written once however often they are sent."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import InvalidRequest
+
+
+def parse(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+    """Return the JSON object in `raw`; raises `InvalidRequest` for anything else, telling where the fault is."""
+    if not raw.strip():
+        raise InvalidRequest("The body is empty: send a JSON object.")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _is_deeper_than(body, max_depth):
+        raise InvalidRequest(f"The body is nested deeper than {max_depth} levels.")
+    return body
+
+
+def split(raw: bytes, body: Mapping[str, Any], head_names: Iterable[str]) -> tuple[dict[str, Any], bytes]:
+    """Return the fields in `head_names`, and all others as JSON to be completed by `join`.
+
+    Raises `InvalidRequest` when an object names a field twice: the gateway and a provider might each believe another one.
+    """
+    head = {name: body[name] for name in head_names if name in body}
+    rest = orjson.dumps({name: value for name, value in body.items() if name not in head})
+    # Every field costs one colon, so a body that lost a field on its way through the parser lost a colon as well.
+    kept = rest.count(b":") + orjson.dumps(head).count(b":")
+    if (kept != raw.count(b":") or b"\\u003" in raw) and (name := _repeated_name(raw)) is not None:
+        raise InvalidRequest(f"The field {name!r} stands twice in the same object.")
+    return head, rest
+
+
+def join(head: Mapping[str, Any], rest: bytes) -> bytes:
+    """Return one JSON object of the fields in `head` and those in `rest`."""
+    front = orjson.dumps(head)
+    if rest == b"{}":
+        return front
+    return front[:-1] + (b"," if head else b"") + rest[1:]
+
+
+def _is_deeper_than(body: Any, levels: int) -> bool:
+    layer = [body]
+    for _ in range(levels):
+        layer = [
+            child
+            for parent in layer
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def _repeated_name(raw: bytes) -> str | None:
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        repeated.extend(name for name in set(names) if names.count(name) > 1)
+
+    json.loads(raw, object_pairs_hook=look)
+    return repeated[0] if repeated else None

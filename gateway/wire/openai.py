@@ -1,0 +1,231 @@
+"""OpenAI's wire format: chat completions read, edited as little as possible, and their answers understood in passing.
+
+Source: the public API reference of OpenAI and the types of its official SDKs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
+from gateway.exchange import Request, Usage
+from gateway.wire import bodies, sse
+
+DONE: Final = b"[DONE]"
+_T = TypeVar("_T")
+
+# The fields that the gateway reads for itself or sets anew for each provider. `max_cost` is its own and goes nowhere.
+_CHAT_HEAD: Final = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_cost")
+
+
+def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
+    """Return the request in a body for `/v1/chat/completions`; raises `InvalidRequest` naming the field at fault."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("`messages` must be a list with at least one message.", param="messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise InvalidRequest("A message is an object with a `role`.", param=f"messages[{index}]")
+    head, rest = bodies.split(raw, body, _CHAT_HEAD)
+    options = _optional(head, "stream_options", dict) or {}
+    return Request(
+        capability="chat",
+        fields=body,
+        head=head,
+        rest=rest,
+        model=_optional(head, "model", str) or "",
+        stream=bool(_optional(head, "stream", bool)),
+        include_usage=options.get("include_usage") is True,
+        max_tokens=_positive(head, "max_completion_tokens") or _positive(head, "max_tokens"),
+        max_cost=_amount(head, "max_cost"),
+    )
+
+
+def write_chat(request: Request, model: str) -> bytes:
+    """Return the body for a provider that speaks this format: the caller's own with the provider's name of the model.
+
+    A stream is always asked to end with its usage, whether or not the caller wants to see it.
+    """
+    head = {name: value for name, value in request.head.items() if name != "max_cost"} | {"model": model}
+    if request.stream:
+        head["stream_options"] = {**(head.get("stream_options") or {}), "include_usage": True}
+    return bodies.join(head, request.rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the gateway must know of one event of a stream."""
+
+    content: bool = False
+    reason: str = ""
+    usage: Usage | None = None
+    usage_only: bool = False
+    done: bool = False
+
+
+_NOTHING: Final = Event()
+_CONTENT: Final = Event(content=True)
+
+
+def read_event(event: bytes, *, seen_content: bool) -> Event:
+    """Return what an event of a stream says; raises `Broken` for an error told in-band or for data that is not JSON.
+
+    After the first content, events without usage and without a reason to end are not parsed at all.
+    """
+    data = sse.data_of(event)
+    if not data:
+        return _NOTHING
+    if data == DONE:
+        return Event(done=True)
+    if seen_content and not _tells_something(data):
+        return _CONTENT
+    return _read_chunk(_load(data))
+
+
+def read_answer(raw: bytes) -> Event:
+    """Return what a whole answer says; raises `Broken` when it is not a chat completion."""
+    answer = _load(raw)
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise Broken("The provider answered 200 without a completion.")
+    first = choices[0] if isinstance(choices[0], dict) else {}
+    return Event(content=True, reason=str(first.get("finish_reason") or ""), usage=read_usage(answer.get("usage")))
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where there is none.
+
+    `prompt_tokens` counts the cached tokens as well, so they are taken out of it.
+    """
+    if not isinstance(usage, dict):
+        return None
+    cached = _count((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    output = _count(usage.get("completion_tokens"))
+    reasoning = _count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
+    prompt = _count(usage.get("prompt_tokens"))
+    return Usage(
+        uncached=max(0, prompt - cached), cache_read=min(cached, prompt), output=output, reasoning=min(reasoning, output)
+    )
+
+
+def write_answer(head: Mapping[str, Any], text: str, reason: str, usage: Usage) -> bytes:
+    """Return a whole answer of one choice; `head` holds `id`, `created` and `model`."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": reason}
+    return orjson.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": write_usage(usage)})
+
+
+def write_chunk(head: Mapping[str, Any], delta: Mapping[str, str], reason: str | None = None) -> bytes:
+    """Return the data of one event of a stream."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    return orjson.dumps({**head, "object": "chat.completion.chunk", "choices": [choice]})
+
+
+def write_usage_chunk(head: Mapping[str, Any], usage: Usage) -> bytes:
+    """Return the data of the event that tells the usage at the end of a stream."""
+    return orjson.dumps({**head, "object": "chat.completion.chunk", "choices": [], "usage": write_usage(usage)})
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """Return a usage in OpenAI's shape, in which the prompt counts the cached tokens as well."""
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def write_model(model_id: str, *, created: int, owner: str) -> dict[str, Any]:
+    """Return a model in OpenAI's shape; `created` in Unix seconds."""
+    return {"id": model_id, "object": "model", "created": created, "owned_by": owner}
+
+
+def error_body(error: GatewayError) -> dict[str, Any]:
+    """Return an error in OpenAI's shape; what a provider said of the caller's own doing is handed on as it was."""
+    if isinstance(error, Rejected) and error.body is not None:
+        return error.body
+    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+
+
+def error_event(error: GatewayError) -> bytes:
+    """Return the event that tells of an error after a stream has begun; no `[DONE]` follows it."""
+    return sse.event(orjson.dumps(error_body(error)))
+
+
+def _read_chunk(chunk: Mapping[str, Any]) -> Event:
+    if "error" in chunk:
+        error = chunk["error"]
+        message = error.get("message") if isinstance(error, dict) else error
+        raise Broken(f"The provider broke off: {message}")
+    usage = read_usage(chunk.get("usage"))
+    choices = [choice for choice in chunk.get("choices") or [] if isinstance(choice, dict)]
+    reasons = [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
+    return Event(
+        content=any(_has_content(choice) for choice in choices),
+        reason=reasons[0] if reasons else "",
+        usage=usage,
+        usage_only=usage is not None and not choices,
+    )
+
+
+def _has_content(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice of a chunk carries anything beside its role: text, reasoning, a tool call, a refusal."""
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return bool(choice.get("text"))
+    return any(value for name, value in delta.items() if name != "role")
+
+
+def _tells_something(data: bytes) -> bool:
+    """Whether a chunk may hold a usage, a reason to end or an error, judged without parsing it."""
+    if b'"error"' in data:
+        return True
+    usages = data.count(b'"usage"') - data.count(b'"usage":null') - data.count(b'"usage": null')
+    reasons = data.count(b'"finish_reason"') - data.count(b'"finish_reason":null') - data.count(b'"finish_reason": null')
+    return usages > 0 or reasons > 0
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Broken("The provider sent something that is not JSON.") from None
+    if not isinstance(value, dict):
+        raise Broken("The provider sent JSON that is not an object.")
+    return value
+
+
+def _optional(head: Mapping[str, Any], name: str, kind: type[_T]) -> _T | None:
+    value = head.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise InvalidRequest(f"`{name}` has the wrong type: {_words(kind)} is expected.", param=name)
+    return value
+
+
+def _words(kind: type) -> str:
+    return {str: "a text", bool: "true or false", dict: "an object"}.get(kind, kind.__name__)
+
+
+def _positive(head: Mapping[str, Any], name: str) -> int | None:
+    value = head.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidRequest(f"`{name}` must be a whole number of 1 or more.", param=name)
+    return value
+
+
+def _amount(head: Mapping[str, Any], name: str) -> float | None:
+    value = head.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        raise InvalidRequest(f"`{name}` must be a number of 0 or more.", param=name)
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,56 @@
+"""Server-sent events: a feed of bytes cut into whole events, byte for byte.
+
+Source: WHATWG HTML, "Server-sent events", parsing an event stream (lines end with LF, CR or CRLF; a blank line ends an event).
+"""
+
+import re
+
+from gateway.errors import Broken
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+
+# Two line ends in a row. A CR at the very end of the buffer may be half of a CRLF, so it has to be followed by something.
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class EventSplitter:
+    """Cuts what it is fed into events, each as it came with its line ends, whatever the borders of the pieces."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the events that this piece completes; raises `Broken` when one grows past all measure."""
+        buffer = self._pending + piece if self._pending else piece
+        events = []
+        start = 0
+        for blank in _BLANK_LINE.finditer(buffer):
+            events.append(buffer[start : blank.end()])
+            start = blank.end()
+        self._pending = buffer[start:]
+        if len(self._pending) > MAX_EVENT_BYTES:
+            raise Broken("The provider sent an event without an end.")
+        return events
+
+    def rest(self) -> bytes:
+        """Return what came after the last whole event."""
+        pending, self._pending = self._pending, b""
+        return pending
+
+
+def data_of(event: bytes) -> bytes:
+    """Return the `data` of an event, its lines joined by LF; empty for comments and for fields of other names."""
+    if event.startswith(b"data: {") and event.endswith(b"}\n\n") and event.count(b"\n") == 2:
+        return event[6:-2]
+    lines = []
+    for line in _LINE_END.split(event.removeprefix(b"\xef\xbb\xbf")):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            lines.append(value.removeprefix(b" "))
+    return b"\n".join(lines)
+
+
+def event(data: bytes) -> bytes:
+    """Return one event that carries a line of data."""
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,72 @@
+"""How gunicorn runs the gateway: gevent workers that hold many slow streams and are never recycled."""
+
+# ruff: noqa: E402, I001 - patching comes before every import that could bind a blocking socket, lock or select
+from gevent import monkey
+
+monkey.patch_all()
+
+import os
+import select
+import signal
+import sys
+from typing import Any
+
+import gevent.select
+from psycopg import waiting
+
+from gateway import drain
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if text and not text.isdigit():
+        sys.exit(f"{name} must be a whole number, not {text!r}.")
+    return int(text) if text else default
+
+
+wsgi_app = "tokenhub_site.wsgi:application"
+bind = os.environ.get("TOKENHUB_BIND", "0.0.0.0:8080")
+worker_class = "gevent"
+workers = _number("WEB_CONCURRENCY", len(os.sched_getaffinity(0)))
+worker_connections = _number("TOKENHUB_WORKER_CONNECTIONS", 10_000)
+backlog = 2048
+keepalive = _number("TOKENHUB_KEEPALIVE_SECONDS", 75)
+preload_app = False  # after a fork, threads, pools and connections of the parent are dead
+max_requests = 0  # a recycled worker cuts its long streams
+timeout = _number("TOKENHUB_WORKER_TIMEOUT", 60)
+graceful_timeout = _number("TOKENHUB_GRACEFUL_TIMEOUT", 330)
+drain_deadline = _number("TOKENHUB_DRAIN_SECONDS", 300)
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - the heartbeat file stays in memory
+control_socket_disable = True
+accesslog = None  # the gateway writes its own line a request
+errorlog = "-"
+loglevel = os.environ.get("TOKENHUB_LOG_LEVEL", "info").lower()
+
+if drain_deadline >= graceful_timeout:
+    sys.exit(
+        f"TOKENHUB_DRAIN_SECONDS ({drain_deadline}) must be below TOKENHUB_GRACEFUL_TIMEOUT ({graceful_timeout}):"
+        " streams are ended in good order before gunicorn kills their worker."
+    )
+
+
+def post_worker_init(worker: Any) -> None:
+    """Refuse to serve with anything that blocks the hub; then listen for the end."""
+    _check_cooperation()
+    _drain_on(signal.SIGTERM)
+
+
+def _check_cooperation() -> None:
+    if select.select is not gevent.select.select:
+        sys.exit("select is not patched: something was imported before gevent's patches.")
+    if waiting.wait is waiting.wait_c:
+        sys.exit("psycopg waits in C and would block every request of the worker: unset PSYCOPG_WAIT_FUNC.")
+
+
+def _drain_on(number: signal.Signals) -> None:
+    gunicorns_own: Any = signal.getsignal(number)
+
+    def drain_and_exit(received: int, frame: Any) -> None:
+        drain.begin(drain_deadline)
+        gunicorns_own(received, frame)
+
+    signal.signal(number, drain_and_exit)

@@ -1,0 +1,38 @@
+"""Log records as lines of JSON: what a machine reads, with nothing in it that looks like a credential."""
+
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+# What credentials look like wherever they are quoted: bearer tokens, provider and client keys.
+_CREDENTIAL = re.compile(r"(?i)(bearer\s+|\b(?:sk|pk|th|gsk|xai|hf|key)[-_])[A-Za-z0-9._~+/-]{6,}=*")
+
+# The attributes that every record has; whatever else a record carries came in by `extra=`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Return the text with everything that looks like a credential cut to its first characters."""
+    return _CREDENTIAL.sub(r"\1…", text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, and the fields given by `extra=`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                line[name] = redact(value) if isinstance(value, str) else value
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return orjson.dumps(line, default=lambda value: redact(str(value)), option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,155 @@
+"""Every setting of the project, read from the environment (and `.env`), with defaults that start on an empty machine."""
+
+import os
+from pathlib import Path
+
+import environ
+
+from vault.crypto import KeyProblem, ring_from_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+_env_file = os.environ.get("TOKENHUB_ENV_FILE", str(BASE_DIR / ".env"))
+if _env_file and Path(_env_file).is_file():
+    env.read_env(_env_file)
+
+# --- secrets -----------------------------------------------------------------------------------------------------
+TOKENHUB_KEY_VARIABLE = env.str("TOKENHUB_KEY_VARIABLE", default="TOKENHUB_ENCRYPTION_KEY")
+if TOKENHUB_KEY_VARIABLE in os.environ:
+    os.environ["TOKENHUB_ENCRYPTION_KEY"] = os.environ[TOKENHUB_KEY_VARIABLE]
+try:
+    TOKENHUB_KEY_RING = ring_from_environment(os.environ)
+except KeyProblem:
+    # the system check vault.E001 tells it in full; commands that need no key still work
+    TOKENHUB_KEY_RING = None
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+SECRET_KEY_FALLBACKS: list[str] = []
+if not SECRET_KEY and TOKENHUB_KEY_RING is not None:
+    SECRET_KEY, *SECRET_KEY_FALLBACKS = (TOKENHUB_KEY_RING.derive("django-secret-key", key_id=key_id).hex() for key_id in TOKENHUB_KEY_RING.ids)
+
+# --- the site ----------------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "tokenhub_site.urls"
+WSGI_APPLICATION = "tokenhub_site.wsgi.application"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "simple_history",
+    "vault",
+    "registry",
+    "accounts",
+    "gateway",
+    "tokenhub_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tokenhub_site.middleware.PeopleInThreads",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: what the apps ship is what is served
+
+# --- storage -----------------------------------------------------------------------------------------------------
+TOKENHUB_DATA_DIR = Path(env.str("TOKENHUB_DATA_DIR", default=str(BASE_DIR / "var")))
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{TOKENHUB_DATA_DIR / 'tokenhub.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN instead of failing at its first write
+        "timeout": env.float("TOKENHUB_SQLITE_BUSY_SECONDS", default=2.0),
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# --- transport security ------------------------------------------------------------------------------------------
+TOKENHUB_BEHIND_TLS = env.bool("TOKENHUB_BEHIND_TLS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = TOKENHUB_BEHIND_TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TOKENHUB_BEHIND_TLS else None
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if TOKENHUB_BEHIND_TLS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TOKENHUB_BEHIND_TLS
+SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
+SESSION_COOKIE_HTTPONLY = True
+
+# --- the gateway -------------------------------------------------------------------------------------------------
+TOKENHUB_MAX_BODY_BYTES = env.int("TOKENHUB_MAX_BODY_BYTES", default=20 * 1024 * 1024)
+TOKENHUB_MAX_JSON_DEPTH = env.int("TOKENHUB_MAX_JSON_DEPTH", default=100)
+TOKENHUB_BODY_SECONDS = env.float("TOKENHUB_BODY_SECONDS", default=30.0)
+TOKENHUB_REQUEST_SECONDS = env.float("TOKENHUB_REQUEST_SECONDS", default=600.0)
+TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
+TOKENHUB_USE_ENV_PROXIES = env.bool("TOKENHUB_USE_ENV_PROXIES", default=False)
+TOKENHUB_REFRESH_SECONDS = env.float("TOKENHUB_REFRESH_SECONDS", default=0.25)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+
+LOG_LEVEL = env.str("TOKENHUB_LOG_LEVEL", default="INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "tokenhub_site.logs.JsonLines"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        name: {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}
+        for name in ("vault", "registry", "accounts", "gateway", "tokenhub_site")
+    },
+}

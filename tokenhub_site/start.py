@@ -1,0 +1,130 @@
+"""The start of the server, in an order in which nothing is changed before everything is known to be right."""
+
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Never
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
+
+from registry.config import Config, ConfigInvalid, default_config, load, read
+from registry.models import LoadedRow, Provider
+from vault import keycheck
+from vault.crypto import KeyProblem
+from vault.ring import get_ring
+
+
+class StartRefused(CommandError):
+    """The server does not start; the message says why."""
+
+
+def start(config_path: Path | None, *, host: str | None, port: int | None, create_admin: bool) -> Never:
+    """Become gunicorn, serving on `host:port` (by default the file's); raises `StartRefused` before anything is changed."""
+    config = _read(config_path)
+    if config is not None:
+        _seal_under(config.vault.encryption_key_env)
+    _run_checks()
+    server = (config or default_config()).server
+    address = (host or server.host, server.port if port is None else port)
+    _require_free(*address)
+    _verify_storage()
+    _prepare(config, create_admin=create_admin)
+    _say(f"Serving on http://{_for_people(address[0])}:{address[1]}/v1, admin at http://{_for_people(address[0])}:{address[1]}/admin/")
+    _become_gunicorn(*address)
+
+
+def _read(path: Path | None) -> Config | None:
+    source = path or (Path(named) if (named := os.environ.get("TOKENHUB_CONFIG")) else None)
+    if source is None:
+        return None
+    try:
+        return read(source)
+    except ConfigInvalid as invalid:
+        raise StartRefused(f"{source}: {invalid}") from invalid
+
+
+def _seal_under(variable: str) -> None:
+    """Start over with the key from the variable that the file names, where the settings were read with another."""
+    if variable != settings.TOKENHUB_KEY_VARIABLE:
+        os.environ["TOKENHUB_KEY_VARIABLE"] = variable
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very command that is running
+
+
+def _run_checks() -> None:
+    serious = [message for message in checks.run_checks() if message.is_serious()]
+    if serious:
+        raise StartRefused("; ".join(f"{message.id}: {message.msg}" for message in serious))
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(address)
+    except (OSError, OverflowError) as error:
+        raise StartRefused(f"cannot listen on {host}:{port}: {error}") from error
+
+
+def _verify_storage() -> None:
+    """Refuse a key that does not fit the database, before a migration could write to it."""
+    try:
+        if connection.vendor == "sqlite" and not Path(str(settings.DATABASES["default"]["NAME"])).exists():
+            return
+        keycheck.verify(get_ring())
+    except KeyProblem as problem:
+        raise StartRefused(f"the encryption key does not fit the database: {problem}") from problem
+    except DatabaseError as error:
+        raise StartRefused(f"the database cannot be reached: {error}") from error
+
+
+def _prepare(config: Config | None, *, create_admin: bool) -> None:
+    if connection.vendor == "sqlite":
+        Path(str(settings.DATABASES["default"]["NAME"])).parent.mkdir(parents=True, exist_ok=True)
+    call_command("migrate", interactive=False, verbosity=0)
+    keycheck.register(get_ring())
+    try:
+        if config is not None:
+            difference = load(config, keep_edits=True, reason="start with a configuration file")
+        elif not Provider.objects.exists() and not LoadedRow.objects.exists():
+            difference = load(default_config(), keep_edits=True, reason="start with the default configuration")
+        else:
+            difference = None
+    except ConfigInvalid as invalid:
+        raise StartRefused(str(invalid)) from invalid
+    for line in difference.lines() if difference else ():
+        _say(line)
+    if create_admin:
+        _create_admin()
+
+
+def _create_admin() -> None:
+    users = get_user_model()._default_manager  # noqa: SLF001 - the documented way to a swappable model's manager
+    if not users.filter(is_superuser=True).exists():
+        password = secrets.token_urlsafe(12)
+        users.create_superuser(username="admin", password=password)  # type: ignore[attr-defined]
+        _say(f"Admin account: admin, password: {password} (shown this once; change it at /admin/password_change/)")
+
+
+def _become_gunicorn(host: str, port: int) -> Never:
+    os.environ["TOKENHUB_BIND"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    connection.close()
+    sys.stdout.flush()
+    os.chdir(settings.BASE_DIR)
+    os.execv(  # noqa: S606 - no shell, and nothing of a caller's in it
+        sys.executable, [sys.executable, "-m", "gunicorn", "--config", "python:tokenhub_site.gunicorn_conf"]
+    )
+
+
+def _for_people(host: str) -> str:
+    return "localhost" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - shown, not bound
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

@@ -1,0 +1,12 @@
+"""The WSGI application that gunicorn and runserver serve."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
+application = get_wsgi_application()
+
+from registry.snapshot import keeper  # noqa: E402 - models exist only once Django is set up
+
+keeper.start()

@@ -1,0 +1,33 @@
+"""Whether the ring is the one that the database was sealed under: asked before anything is opened or written."""
+
+import hmac
+
+from django.db import connection, transaction
+
+from vault.crypto import KeyProblem, Ring
+from vault.models import KeyCheck
+
+
+def verify(ring: Ring) -> None:
+    """Raise `KeyProblem` naming the first key that the database knows and the ring does not; writes nothing.
+
+    A database that has not been migrated yet knows no key.
+    """
+    if KeyCheck._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001 - Django's public name for it
+        return
+    for check in KeyCheck.objects.order_by("added_at", "key_id"):
+        if check.key_id not in ring.ids:
+            held = ", ".join(ring.ids)
+            message = f"the vault was sealed under key {check.key_id}; the ring holds {held}"
+            raise KeyProblem(message)
+        if not hmac.compare_digest(check.value, ring.check_value(check.key_id)):
+            message = f"key {check.key_id} is not the one that the vault was sealed under"
+            raise KeyProblem(message)
+
+
+def register(ring: Ring) -> None:
+    """Make the ring's keys known to the database, once it has been verified."""
+    with transaction.atomic():
+        verify(ring)
+        for key_id in ring.ids:
+            KeyCheck.objects.get_or_create(key_id=key_id, defaults={"value": ring.check_value(key_id)})
