@@ -15,7 +15,8 @@ COPY gateway gateway
 COPY tokenhub_site tokenhub_site
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation -e .
 # The image never changes, so its bytecode need not be checked against file times that copying may alter.
-RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /srv/tokenhub
+RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /srv/tokenhub \
+    && chmod -R a+rX /srv/tokenhub
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 tokenhub \
