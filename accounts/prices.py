@@ -10,7 +10,8 @@ _MICRO_DOLLARS_PER_1K = Decimal(1000)  # a dollar for 1,000 tokens is 1,000 micr
 def cost_micro(model: ModelFacts, *, uncached: int, cache_read: int, cache_write: int, output: int) -> int:
     """Return the cost of an answer in micro-dollars, rounded once at the end.
 
-    A price that the model does not say is its `cost_per_1k`; cached input without a price of its own costs what input does.
+    A price that the model does not say is its `cost_per_1k`; cached input without a price of its own costs what other
+    input does.
     """
     general = Decimal(str(model.cost_per_1k))
     price_in = _first(model.input_per_1k, general)

@@ -1,7 +1,7 @@
 """One try at one provider: ask, pass on what it says, and record how it went, however it ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from accounts.prices import cost_micro
@@ -14,7 +14,9 @@ from gateway.patience import Patience
 from registry.snapshot import ModelFacts
 
 
-def run(request: Request, model: ModelFacts, patience: Patience, *, transport: Transport, record: Attempt) -> Iterator[Delta]:
+def run(
+    request: Request, model: ModelFacts, patience: Patience, *, transport: Transport, record: Attempt
+) -> Generator[Delta]:
     """Yield the pieces of an answer and fill in `record`; raises `ProviderFailure` or `CallerLeft`.
 
     Closing the iterator early closes the connection to the provider. An answer, or the part of one, that comes without

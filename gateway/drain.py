@@ -1,4 +1,4 @@
-"""A worker that was told to stop: readiness says so at once, streams may finish until a deadline, the rest are ended in good order."""
+"""A worker that was told to stop: it says so, lets streams finish until a deadline, and ends the rest in order."""
 
 import gevent
 

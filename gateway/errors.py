@@ -216,4 +216,4 @@ class Rejected(ProviderFailure):
 
 
 class CallerLeft(BaseException):
-    """The caller closed the connection. Not an Exception, so that no handler for a provider's faults takes it for one."""
+    """The caller closed the connection. No Exception, so that no handler for a provider's faults takes it for one."""

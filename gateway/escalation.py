@@ -1,6 +1,6 @@
 """Walks a route: the first model that comes to words has the answer, and whatever fails before that is not seen."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -16,11 +16,11 @@ _MOST_HELD_PIECES: Final = 64
 _MOST_HELD_BYTES: Final = 256 * 1024
 
 
-def answer(request: Request, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Iterator[Delta]:
+def answer(request: Request, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Generator[Delta]:
     """Yield the pieces of the answer; raises the last `ProviderFailure` when no model of the route comes to words.
 
-    The first pieces of a stream (role, ping) are held back until there is content, so that a provider which fails before
-    that leaves no trace in the answer. Every attempt is recorded in `call.attempts`.
+    The first pieces of a stream (role, ping) are held back until there is content, so that a provider which fails
+    before that leaves no trace in the answer. Every attempt is recorded in `call.attempts`.
     """
     failure: ProviderFailure | None = None
     smallest_window = 0

@@ -1,4 +1,4 @@
-"""What passes between the rooms of the gateway: a request, the pieces of an answer, and the record of how it was made."""
+"""What passes between the rooms of the gateway: a request, the pieces of an answer, the record of how it was made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class Request:
     """What a caller wants, as far as the gateway must know it.
 
     `fields` is the parsed body, never changed; `rest` is its JSON without the fields in `head`, which are the ones the
-    gateway sets anew for each provider, so that a body is parsed once and written once however many providers are tried.
+    gateway sets anew for each provider: so a body is parsed once and written once however many providers are tried.
     """
 
     capability: str
@@ -94,7 +94,7 @@ class Decision:
 
 @dataclass(slots=True)
 class Attempt:
-    """The record of one try at one provider. Times in milliseconds; `status` is the provider's, 499 when the caller left."""
+    """The record of one try at a provider: times in milliseconds, `status` its own, or 499 when the caller left."""
 
     model: str
     provider: str

@@ -12,12 +12,12 @@ def headers(call: Call) -> dict[str, str]:
     """Return the `x-tokenhub-*` headers that say how a call was served, as far as it is known."""
     told = {
         "x-tokenhub-request-id": call.id,
-        "x-tokenhub-attempts": str(len(call.attempts)),
+        "x-tokenhub-attempts": str(len(call.attempts)) if call.decision else "",
         "x-tokenhub-decision": call.id if call.decision else "",
         "x-tokenhub-provider": call.last.provider if call.last else "",
         "x-tokenhub-model": call.last.model if call.last else "",
         # a stream's headers are gone before its cost is known
-        "x-tokenhub-cost-usd": "" if call.stream else f"{call.cost_micro / 1_000_000:.6f}",
+        "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}" if call.attempts and not call.stream else "",
     }
     return {name: value for name, value in told.items() if value}
 

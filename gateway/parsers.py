@@ -16,7 +16,7 @@ _CHARSETS: Final = {"", "utf-8", "utf8", "us-ascii"}
 
 
 def read_body(request: HttpRequest) -> bytes:
-    """Return the bytes of the body; raises `CallerError`s: too large, too slow, no length, cut short, or not JSON by its headers.
+    """Return the bytes of the body; raises a `CallerError`: too large, too slow, without length, cut short, no JSON.
 
     Django's own handler takes a chunked body for an empty one, so the server's stream is read directly.
     """
@@ -75,7 +75,7 @@ def _check_headers(request: HttpRequest) -> None:
 
 
 def _discard(request: HttpRequest, stream: Any) -> None:
-    """Take the rest of a refused body for a moment: most clients read the answer only after they have sent everything."""
+    """Take the rest of a refused body for a moment: most clients read an answer only after they have sent all."""
     try:
         with Patience(_DISCARD_SECONDS).limit(_DISCARD_SECONDS, BodyTimeout("")):
             while stream.read(_DISCARD_BYTES):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 from weakref import WeakSet
 
 import gevent
@@ -51,7 +51,7 @@ class Patience:
         return max(0.0, self._ends - time.monotonic())
 
     def limit(self, seconds: float, error: Exception) -> _Limit:
-        """Return a context in which one wait takes `seconds` at most, and no longer than the request may; else it raises `error`."""
+        """Return a context in which a wait longer than `seconds`, or than the request may take, raises `error`."""
         return _Limit(self, min(seconds, self.remaining), error)
 
     @contextmanager
@@ -82,7 +82,7 @@ class Patience:
         if self._outcome is not None:
             raise self._outcome
 
-    def __enter__(self) -> Patience:
+    def __enter__(self) -> Self:
         if self.is_cooperative:
             self._greenlet = gevent.getcurrent()
             Patience.under_way.add(self)

@@ -51,7 +51,9 @@ def _named(name: str, snapshot: Snapshot) -> Sequence[ModelFacts]:
         return ()
     found = snapshot.named(name)
     if not found:
-        known = [model.id for model in snapshot.models] + [alias for model in snapshot.models for alias in model.aliases]
+        known = [model.id for model in snapshot.models] + [
+            alias for model in snapshot.models for alias in model.aliases
+        ]
         near = difflib.get_close_matches(name, known, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else " `GET /v1/models` lists those that there are."
         raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param="model")
@@ -82,7 +84,10 @@ def _obstacle(model: ModelFacts, request: Request, need: int) -> str:
         (bool(defect), defect),
         (request.capability not in model.capabilities, f"cannot do {request.capability}"),
         (need > model.context_size, f"context too small: needs about {need}, has {model.context_size}"),
-        (request.max_cost is not None and model.cost_per_1k > request.max_cost, f"costs more than {request.max_cost} per 1k"),
+        (
+            request.max_cost is not None and model.cost_per_1k > request.max_cost,
+            f"costs more than {request.max_cost} per 1k",
+        ),
     )
     return next((reason for stands, reason in obstacles if stands), "")
 

@@ -2,7 +2,13 @@
 
 import os
 
-for name in ("SECRET_KEY", "DEBUG", "TOKENHUB_BEHIND_TLS", "TOKENHUB_PRIVATE_UPSTREAMS", "TOKENHUB_ENCRYPTION_KEY_FILE"):
+for name in (
+    "SECRET_KEY",
+    "DEBUG",
+    "TOKENHUB_BEHIND_TLS",
+    "TOKENHUB_PRIVATE_UPSTREAMS",
+    "TOKENHUB_ENCRYPTION_KEY_FILE",
+):
     os.environ.pop(name, None)
 os.environ["TOKENHUB_ENV_FILE"] = ""
 os.environ["TOKENHUB_ENCRYPTION_KEY"] = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="

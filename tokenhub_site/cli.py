@@ -17,20 +17,32 @@ from vault.crypto import generate_key
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of a start, which `manage.py serve` takes as well."""
     parser.add_argument(
-        "-config", "--config", type=Path, metavar="FILE", help="configuration file to load, keeping what people edited since"
+        "-config",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file to load, keeping what people edited since",
     )
     parser.add_argument("-host", "--host", help="address to listen on (default: server.host of the file, or 0.0.0.0)")
-    parser.add_argument("-port", "--port", type=int, help="port to listen on (default: server.port of the file, or 8080)")
     parser.add_argument(
-        "--create-admin", action="store_true", help="create the account `admin` if there is none, and print its password once"
+        "-port", "--port", type=int, help="port to listen on (default: server.port of the file, or 8080)"
+    )
+    parser.add_argument(
+        "--create-admin",
+        action="store_true",
+        help="create the account `admin` if there is none, and print its password once",
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console script; returns the exit code. A start does not return: the process becomes gunicorn."""
-    parser = argparse.ArgumentParser(prog="tokenhub", description="A gateway for language models: one URL, one key, every provider.")
+    parser = argparse.ArgumentParser(
+        prog="tokenhub", description="A gateway for language models: one URL, one key, every provider."
+    )
     add_arguments(parser)
-    parser.add_argument("-generate-key", "--generate-key", action="store_true", help="print a new encryption key and end")
+    parser.add_argument(
+        "-generate-key", "--generate-key", action="store_true", help="print a new encryption key and end"
+    )
     parser.add_argument("--version", action="version", version=f"tokenhub {metadata.version('tokenhub')}")
     given = vars(parser.parse_args(argv))
     if given.pop("generate_key"):

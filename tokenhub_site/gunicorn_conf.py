@@ -1,6 +1,6 @@
 """How gunicorn runs the gateway: gevent workers that hold many slow streams and are never recycled."""
 
-# ruff: noqa: E402, I001 - patching comes before every import that could bind a blocking socket, lock or select
+# ruff: noqa: E402 - patching comes before every import that could bind a blocking socket, lock or select
 from gevent import monkey
 
 monkey.patch_all()

@@ -10,8 +10,8 @@ from registry import threads
 class PeopleInThreads:
     """Runs everything under `/admin/` in a real thread.
 
-    Pages hash passwords, write to the database and render for many milliseconds; under gevent each of these would hold up
-    every stream of the worker.
+    Pages hash passwords, write to the database and render for many milliseconds; under gevent each of these would hold
+    up every stream of the worker.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -1,11 +1,15 @@
-"""Every setting of the project, read from the environment (and `.env`), with defaults that start on an empty machine."""
+"""Every setting of the project, read from the environment (and `.env`), with defaults for an empty machine."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+import django_stubs_ext
 import environ
 
-from vault.crypto import KeyProblem, ring_from_environment
+from vault.crypto import KeyProblem, Ring, ring_from_environment
+
+django_stubs_ext.monkeypatch()  # Django's generic classes take their parameters
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,6 +22,7 @@ if _env_file and Path(_env_file).is_file():
 TOKENHUB_KEY_VARIABLE = env.str("TOKENHUB_KEY_VARIABLE", default="TOKENHUB_ENCRYPTION_KEY")
 if TOKENHUB_KEY_VARIABLE in os.environ:
     os.environ["TOKENHUB_ENCRYPTION_KEY"] = os.environ[TOKENHUB_KEY_VARIABLE]
+TOKENHUB_KEY_RING: Ring | None
 try:
     TOKENHUB_KEY_RING = ring_from_environment(os.environ)
 except KeyProblem:
@@ -27,7 +32,9 @@ except KeyProblem:
 SECRET_KEY = env.str("SECRET_KEY", default="")
 SECRET_KEY_FALLBACKS: list[str] = []
 if not SECRET_KEY and TOKENHUB_KEY_RING is not None:
-    SECRET_KEY, *SECRET_KEY_FALLBACKS = (TOKENHUB_KEY_RING.derive("django-secret-key", key_id=key_id).hex() for key_id in TOKENHUB_KEY_RING.ids)
+    SECRET_KEY, *SECRET_KEY_FALLBACKS = (
+        TOKENHUB_KEY_RING.derive("django-secret-key", key_id=key_id).hex() for key_id in TOKENHUB_KEY_RING.ids
+    )
 
 # --- the site ----------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -134,7 +141,7 @@ TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
 TOKENHUB_USE_ENV_PROXIES = env.bool("TOKENHUB_USE_ENV_PROXIES", default=False)
 TOKENHUB_REFRESH_SECONDS = env.float("TOKENHUB_REFRESH_SECONDS", default=0.25)
 
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
@@ -151,5 +158,6 @@ LOGGING = {
     "loggers": {
         name: {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}
         for name in ("vault", "registry", "accounts", "gateway", "tokenhub_site")
-    },
+    }
+    | {"django.request": {"level": "ERROR"}},  # the gateway has its own line for every refusal
 }

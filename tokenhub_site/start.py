@@ -25,7 +25,7 @@ class StartRefused(CommandError):
 
 
 def start(config_path: Path | None, *, host: str | None, port: int | None, create_admin: bool) -> Never:
-    """Become gunicorn, serving on `host:port` (by default the file's); raises `StartRefused` before anything is changed."""
+    """Become gunicorn on `host:port` (by default the file's); raises `StartRefused` before anything is changed."""
     config = _read(config_path)
     if config is not None:
         _seal_under(config.vault.encryption_key_env)
@@ -35,7 +35,9 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
     _require_free(*address)
     _verify_storage()
     _prepare(config, create_admin=create_admin)
-    _say(f"Serving on http://{_for_people(address[0])}:{address[1]}/v1, admin at http://{_for_people(address[0])}:{address[1]}/admin/")
+    _say(
+        f"Serving on http://{_for_people(address[0])}:{address[1]}/v1, admin at http://{_for_people(address[0])}:{address[1]}/admin/"
+    )
     _become_gunicorn(*address)
 
 
@@ -64,7 +66,9 @@ def _run_checks() -> None:
 
 def _require_free(host: str, port: int) -> None:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
         with socket.socket(family, kind) as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(address)
@@ -108,7 +112,7 @@ def _create_admin() -> None:
     users = get_user_model()._default_manager  # noqa: SLF001 - the documented way to a swappable model's manager
     if not users.filter(is_superuser=True).exists():
         password = secrets.token_urlsafe(12)
-        users.create_superuser(username="admin", password=password)  # type: ignore[attr-defined]
+        users.create_superuser(username="admin", password=password)
         _say(f"Admin account: admin, password: {password} (shown this once; change it at /admin/password_change/)")
 
 

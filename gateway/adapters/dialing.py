@@ -20,12 +20,14 @@ class AddressRefused(NewConnectionError):
 
 def dial(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
     """Return a connected socket to the first address of the host that may be called and answers."""
-    host = connection._dns_host.strip("[]")  # type: ignore[attr-defined]  # noqa: SLF001 - urllib3's hook is private
+    host = connection._dns_host.strip("[]")  # noqa: SLF001 - urllib3's hook is private
     try:
         found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NewConnectionError(connection, f"{host} has no address: {error}") from error
-    refusal = next((reason for *_, address in found if (reason := verdict(str(address[0]), private_allowed=private_allowed))), "")
+    refusal = next(
+        (reason for *_, address in found if (reason := verdict(str(address[0]), private_allowed=private_allowed))), ""
+    )
     if refusal:
         raise AddressRefused(connection, f"{host} may not be called: {refusal}")
     fault: OSError | None = None

@@ -7,7 +7,7 @@ beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` m
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any, Final
@@ -37,7 +37,7 @@ class EchoAdapter(Adapter):
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Iterator[Delta | Finish]:
+    ) -> Generator[Delta | Finish]:
         """Yield the last message, whole or word by word, in OpenAI's format."""
         script = _script(_last_text(request))
         words = script.words[: request.max_tokens]

@@ -1,6 +1,6 @@
 """The adapter for OpenAI and whatever speaks like it: bodies and events are relayed byte for byte."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from urllib.parse import urlsplit
 
 from gateway.adapters.base import HttpAdapter
@@ -34,7 +34,7 @@ class OpenAIAdapter(HttpAdapter):
             secret=key.reveal() if key else "",
         )
 
-    def read_stream(self, reply: Reply, request: Request) -> Iterator[Delta | Finish]:
+    def read_stream(self, reply: Reply, request: Request) -> Generator[Delta | Finish]:
         """Yield each event as it came; the usage that the caller did not ask for is read and left out."""
         usage: Usage | None = None
         reason = ""
@@ -54,7 +54,7 @@ class OpenAIAdapter(HttpAdapter):
             raise Broken("The provider's stream ended before its answer did.")
         yield Finish(reason, usage)
 
-    def read_whole(self, reply: Reply) -> Iterator[Delta | Finish]:
+    def read_whole(self, reply: Reply) -> Generator[Delta | Finish]:
         """Yield the answer as it came."""
         raw = reply.whole()
         told = openai.read_answer(raw)
@@ -63,7 +63,7 @@ class OpenAIAdapter(HttpAdapter):
 
 
 def endpoint_base(provider: ProviderFacts) -> str:
-    """Return the URL under which the endpoints are: a base without any path gets the `/v1` that all such servers have."""
+    """Return the URL under which the endpoints are: a base without a path gets the `/v1` that all such servers have."""
     return provider.base_url if urlsplit(provider.base_url).path.strip("/") else f"{provider.base_url.rstrip('/')}/v1"
 
 

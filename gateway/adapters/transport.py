@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -96,7 +95,7 @@ class Reply:
         self._patience = patience
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes of the body as they arrive; raises `TimedOut` after too long a silence, `Broken` when cut off."""
+        """Yield the bytes of the body as they arrive; raises `TimedOut` after a long silence, `Broken` when cut off."""
         raw = self._response.raw
         silence = TimedOut(f"{self._provider.name} fell silent in the middle of an answer.")
         while True:
@@ -123,17 +122,20 @@ class Reply:
     def settle(self) -> None:
         """Read the end of a body whose last event has come, so that its connection can serve again; gives up soon."""
         if self._patience.is_cooperative:
-            with suppress(TimedOut, urllib3.exceptions.HTTPError, OSError), self._patience.limit(_SETTLE_SECONDS, TimedOut("")):
+            with (
+                suppress(TimedOut, urllib3.exceptions.HTTPError, OSError),
+                self._patience.limit(_SETTLE_SECONDS, TimedOut("")),
+            ):
                 self._response.raw.drain_conn()
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, and close it otherwise."""
         self._response.close()
 
-    def __enter__(self) -> Reply:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -161,7 +163,9 @@ def _open_session(*, private_allowed: bool) -> requests.Session:
 
 def _reason(error: BaseException) -> str:
     """Return the innermost cause of a failed call: the layers around it say nothing that a person could use."""
-    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) and isinstance(inner, Exception):
+    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) and isinstance(
+        inner, Exception
+    ):
         error = inner
     return str(error) or type(error).__name__
 

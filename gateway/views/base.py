@@ -5,7 +5,7 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -34,26 +34,33 @@ _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class GatewayView(APIView):
     """An endpoint of the API. Every refusal leaves it in OpenAI's shape with a request id."""
 
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = []
-    parser_classes: ClassVar = []
-    renderer_classes: ClassVar = [JSONRenderer]
+    authentication_classes = []
+    permission_classes = []
+    parser_classes = []
+    renderer_classes = [JSONRenderer]
     content_negotiation_class = OnlyFormat
 
     call: Call
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Return none: what DRF would say of methods and formats has no reader here."""
+        return {}
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> RestRequest:
         """Begin the record of the call before anything can fail."""
         self.call = Call(f"req_{secrets.token_hex(12)}", f"{request.method} {request.path}", time.monotonic())
         return super().initialize_request(request, *args, **kwargs)
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""
         error = _as_gateway_error(exc)
         if isinstance(error, Unexpected):
             logger.error("fault in %s", self.call.endpoint, exc_info=exc, extra={"request_id": self.call.id})
         self.call.status, self.call.error = error.status, error.code
         response = self.json(openai.error_body(error), status=error.status)
+        if error.status == 405:
+            response["Allow"] = ", ".join(self.allowed_methods)
         if error.retry_after is not None:
             response["Retry-After"] = str(max(1, round(error.retry_after)))
         journal.log(self.call)

@@ -1,6 +1,6 @@
 """Everything under `/v1/` that is no endpoint."""
 
-from typing import Never
+from typing import Any, Never
 
 from rest_framework.request import Request as RestRequest
 
@@ -9,10 +9,8 @@ from gateway.views.base import GatewayView
 
 
 class Missing(GatewayView):
-    """Answers every method in the format that API clients read."""
+    """Refuses every method, in the format that API clients read."""
 
-    def dispatch_missing(self, request: RestRequest, **_: str) -> Never:
-        """Refuse."""
+    def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> Never:
+        """Refuse before a method is looked for."""
         raise NotFound(f"There is no endpoint {request.method} {request.path}.")
-
-    get = post = put = patch = delete = head = options = trace = dispatch_missing

@@ -49,11 +49,16 @@ def _ask(model: ModelFacts) -> tuple[int, str]:
     transport = Transport()
     began = time.monotonic()
     try:
-        for _ in attempt.run(openai.read_chat(body, _BODY), model, Patience(_SECONDS), transport=transport, record=record):
+        for _ in attempt.run(
+            openai.read_chat(body, _BODY), model, Patience(_SECONDS), transport=transport, record=record
+        ):
             pass
     except GatewayError as error:
         return messages.ERROR, f"{model.id} failed after {time.monotonic() - began:.1f} s: {error.message}"
     finally:
         transport.close()
     used = record.usage
-    return messages.SUCCESS, f"{model.id} answered in {record.ms:.0f} ms as {model.name} ({used.input} + {used.output} tokens)."
+    return (
+        messages.SUCCESS,
+        f"{model.id} answered in {record.ms:.0f} ms as {model.name} ({used.input} + {used.output} tokens).",
+    )

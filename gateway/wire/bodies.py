@@ -27,7 +27,7 @@ def parse(raw: bytes, *, max_depth: int) -> dict[str, Any]:
 def split(raw: bytes, body: Mapping[str, Any], head_names: Iterable[str]) -> tuple[dict[str, Any], bytes]:
     """Return the fields in `head_names`, and all others as JSON to be completed by `join`.
 
-    Raises `InvalidRequest` when an object names a field twice: the gateway and a provider might each believe another one.
+    Raises `InvalidRequest` when an object names a field twice: the gateway and a provider might believe different ones.
     """
     head = {name: body[name] for name in head_names if name in body}
     rest = orjson.dumps({name: value for name, value in body.items() if name not in head})

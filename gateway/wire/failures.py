@@ -34,7 +34,9 @@ class _Refusal:
     body: dict[str, Any] | None
 
 
-def classify(status: int, headers: Mapping[str, str], raw: bytes, *, provider: str, secret: str) -> errors.ProviderFailure:
+def classify(
+    status: int, headers: Mapping[str, str], raw: bytes, *, provider: str, secret: str
+) -> errors.ProviderFailure:
     """Return the failure that a reply other than 200 stands for; `secret` is removed wherever the reply quotes it."""
     if secret:
         raw = raw.replace(secret.encode(), "••••".encode())
@@ -69,7 +71,7 @@ _BY_STATUS: Final[Mapping[int, type[errors.ProviderFailure]]] = {
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `retry-after-ms` or `retry-after` (a number or an HTTP date) ask for; None without either."""
+    """Return the seconds that `retry-after-ms` or `retry-after` (number or HTTP date) ask for; None if neither does."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
@@ -102,9 +104,17 @@ def _read(status: int, raw: bytes) -> _Refusal:
     if not isinstance(error, dict):
         return _Refusal(status, "", str(error), None)
     message = error.get("message") or error.get("detail") or orjson.dumps(error).decode()
-    is_openai = isinstance(body.get("error"), dict) and isinstance(error.get("message"), str)
     code = error.get("code")
-    return _Refusal(status, code if isinstance(code, str) else str(error.get("type") or ""), str(message), body if is_openai else None)
+    is_openai = isinstance(body.get("error"), dict) and isinstance(error.get("message"), str)
+    if not isinstance(code, str):
+        # some servers repeat the HTTP status here, where clients expect a word or nothing
+        error["code"] = None
+    return _Refusal(
+        status,
+        code if isinstance(code, str) else str(error.get("type") or ""),
+        str(message),
+        body if is_openai else None,
+    )
 
 
 def _is_overflow(refusal: _Refusal) -> bool:

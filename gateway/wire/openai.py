@@ -106,7 +106,10 @@ def read_usage(usage: Any) -> Usage | None:
     reasoning = _count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
     prompt = _count(usage.get("prompt_tokens"))
     return Usage(
-        uncached=max(0, prompt - cached), cache_read=min(cached, prompt), output=output, reasoning=min(reasoning, output)
+        uncached=max(0, prompt - cached),
+        cache_read=min(cached, prompt),
+        output=output,
+        reasoning=min(reasoning, output),
     )
 
 
@@ -184,7 +187,9 @@ def _tells_something(data: bytes) -> bool:
     if b'"error"' in data:
         return True
     usages = data.count(b'"usage"') - data.count(b'"usage":null') - data.count(b'"usage": null')
-    reasons = data.count(b'"finish_reason"') - data.count(b'"finish_reason":null') - data.count(b'"finish_reason": null')
+    reasons = (
+        data.count(b'"finish_reason"') - data.count(b'"finish_reason":null') - data.count(b'"finish_reason": null')
+    )
     return usages > 0 or reasons > 0
 
 

@@ -1,6 +1,6 @@
 """Server-sent events: a feed of bytes cut into whole events, byte for byte.
 
-Source: WHATWG HTML, "Server-sent events", parsing an event stream (lines end with LF, CR or CRLF; a blank line ends an event).
+Source: WHATWG HTML, "Server-sent events": lines end with LF, CR or CRLF, and a blank line ends an event.
 """
 
 import re
@@ -9,7 +9,7 @@ from gateway.errors import Broken
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
-# Two line ends in a row. A CR at the very end of the buffer may be half of a CRLF, so it has to be followed by something.
+# Two line ends in a row. A CR at the very end of the buffer may be half of a CRLF, so something has to follow it.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 

@@ -1,0 +1,133 @@
+"""What a provider's refusal is taken for, by status, code and words."""
+
+from email.utils import format_datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway import errors
+from gateway.wire import failures
+
+
+def classify(status: int, body: Any, **headers: str) -> errors.ProviderFailure:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return failures.classify(status, headers, raw, provider="p", secret="sk-canary-123")
+
+
+def said(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **more}}
+
+
+def test_it_works() -> None:
+    failure = classify(400, said("Unknown parameter: 'foo'."))
+    assert isinstance(failure, errors.Rejected)
+    assert failure.status == failure.upstream_status == 400
+    assert failure.body == said("Unknown parameter: 'foo'.")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, said("Incorrect API key provided"), errors.CredentialsRefused),
+        (403, {"error": "Unauthorized"}, errors.CredentialsRefused),
+        (402, said("Payment required"), errors.QuotaSpent),
+        (429, said("You exceeded your current quota", code="insufficient_quota"), errors.QuotaSpent),
+        (429, said("Rate limit reached: maximum context length is not it"), errors.RateLimited),
+        (404, {"detail": "Not Found"}, errors.UnknownThere),
+        (404, said("The model `m` does not exist.", code="model_not_found"), errors.UnknownThere),
+        (400, said("The model `m` does not exist."), errors.UnknownThere),
+        (408, b"", errors.Overloaded),
+        (500, b"Internal Server Error", errors.Broken),
+        (502, b"<html>Bad gateway</html>", errors.Overloaded),
+        (503, said("overloaded"), errors.Overloaded),
+        (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, errors.Overloaded),
+        (301, b"", errors.Broken),
+        (204, b"", errors.Broken),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, errors.Rejected),
+        (413, said("Request too large"), errors.Rejected),
+    ],
+)
+def test_the_kind_of_failure(status: int, body: Any, kind: type[errors.ProviderFailure]) -> None:
+    failure = classify(status, body)
+    assert type(failure) is kind
+    assert failure.upstream_status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, said("…", code="context_length_exceeded")),
+        (400, said("This model's maximum context length is 4096 tokens.")),
+        (400, said("Your input exceeds the context window of this model.")),
+        (
+            400,
+            {
+                "type": "error",
+                "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"},
+            },
+        ),
+        (400, said("input length and `max_tokens` exceed context limit: 1 + 2 > 2")),
+        (400, said("The input (9 tokens) is longer than the model's context length (8 tokens).")),
+        (
+            400,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "the request exceeds the available context size",
+                    "type": "exceed_context_size_error",
+                }
+            },
+        ),
+        (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048"}),
+        (400, said("The input token count (9) exceeds the maximum number of tokens allowed (8).")),
+        (400, {"message": "Input is too long for requested model."}),
+        (413, {"message": "Too many input tokens"}),
+    ],
+)
+def test_an_overflow_in_every_dialect(status: int, body: Any) -> None:
+    failure = classify(status, body)
+    assert isinstance(failure, errors.Overflowed)
+    assert failure.moves_on is errors.MovesOn.LARGER
+
+
+def test_words_of_a_rate_limit_are_no_overflow() -> None:
+    failure = classify(400, said("maximum context length: 90000 tokens per minute"))
+    assert isinstance(failure, errors.Rejected)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert failures.read_retry_after(headers) == seconds
+    assert classify(429, said("slow down"), **headers).retry_after == seconds
+
+
+def test_retry_after_as_a_date_counts_by_the_providers_clock() -> None:
+    there = datetime(2020, 1, 1, tzinfo=UTC)
+    headers = {
+        "date": format_datetime(there, usegmt=True),
+        "retry-after": format_datetime(there + timedelta(seconds=30), usegmt=True),
+    }
+    assert failures.read_retry_after(headers) == 30.0
+
+
+def test_the_key_is_never_repeated() -> None:
+    failure = classify(400, said("Bad header Authorization: Bearer sk-canary-123"))
+    assert "canary" not in failure.message
+    assert isinstance(failure, errors.Rejected)
+    assert b"canary" not in orjson.dumps(failure.body)
+
+
+def test_a_date_without_a_clock_to_compare_asks_for_nothing() -> None:
+    assert failures.read_retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) == 0.0
