@@ -10,11 +10,13 @@ from django.db.models.query_utils import DeferredAttribute
 from vault.crypto import is_sealed
 from vault.ring import get_ring
 
-
 if TYPE_CHECKING:
     _TextField = models.TextField[Any, Any]
 else:
     _TextField = models.TextField
+
+
+_UNSEALED = "(not sealed yet)"
 
 
 class Sealed(str):
@@ -35,6 +37,10 @@ class _OpensOnAccess(DeferredAttribute):
         if isinstance(value, Sealed):
             return get_ring().open(value, context=self.field.context_of(instance))
         return value
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        # with this Python asks the descriptor even where the instance holds a value
+        instance.__dict__[self.field.attname] = value
 
 
 class EncryptedTextField(_TextField):
@@ -65,11 +71,15 @@ class EncryptedTextField(_TextField):
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """Let only sealed texts through: `update()` has no row to bind a plain text to."""
-        if value and not isinstance(value, Sealed):
+        """Let a query see no more of a plain text than that there is one: constraints are checked before it is sealed."""
+        return super().get_prep_value(value if isinstance(value, Sealed) or not value else _UNSEALED)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """Let only sealed texts be written: `update()` has no row to bind a plain text to."""
+        if value and not isinstance(value, Sealed) and not hasattr(value, "as_sql"):
             message = f"{self.name} is sealed row by row: set it on the instance and call save()"
             raise TypeError(message)
-        return super().get_prep_value(value)
+        return super().get_db_prep_save(value, connection)
 
     def value_to_string(self, obj: models.Model) -> str:
         """Return the sealed text: a dump of the database holds no more than the database."""
