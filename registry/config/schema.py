@@ -1,0 +1,213 @@
+"""A configuration file as text: its parts, their fields and their names, checked without Django or a database."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from registry.config import values
+from registry.config.faults import ConfigInvalid, Fault, nearest, quoted, within
+from registry.config.strict import parse
+from registry.config.values import WrongValue
+
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "fixtures" / "config" / "default.json"
+
+Kind = Literal["provider", "model"]
+Fields = Mapping[str, values.Read]
+
+SERVER: Fields = {"host": values.text, "port": values.port}
+VAULT: Fields = {"encryption_key_env": values.variable}
+PROVIDER: Fields = {
+    "name": values.text,
+    "type": values.text,
+    "api_key_env": values.variable,
+    "api_key": values.secret,
+    "base_url": values.text,
+    "enabled": values.boolean,
+    "note": values.prose,
+    "connect_timeout": values.number,
+    "first_byte_timeout": values.number,
+    "idle_timeout": values.number,
+    "total_timeout": values.number,
+    "extra_headers": values.headers,
+}
+MODEL: Fields = {
+    "id": values.text,
+    "provider": values.text,
+    "name": values.text,
+    "weight": values.number,
+    "cost_per_1k": values.exact,
+    "input_per_1k": values.optional(values.exact),
+    "output_per_1k": values.optional(values.exact),
+    "cache_read_per_1k": values.optional(values.exact),
+    "cache_write_per_1k": values.optional(values.exact),
+    "context_size": values.whole,
+    "max_output_tokens": values.optional(values.whole),
+    "capabilities": values.names,
+    "aliases": values.names,
+    "enabled": values.boolean,
+}
+REQUIRED = {"providers": ("name", "type"), "models": ("id", "provider", "context_size")}
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the server listens."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # a gateway is there to be reached
+    port: int = 8080
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Where the vault's key comes from."""
+
+    encryption_key_env: str = "TOKENHUB_ENCRYPTION_KEY"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A provider or a model of the file: its name (a model's id), its place in the document and the fields it gives."""
+
+    kind: Kind
+    name: str
+    path: str
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration file; an `api_key` within is a `Hidden`."""
+
+    server: Server = field(default_factory=Server)
+    vault: Vault = field(default_factory=Vault)
+    providers: tuple[Entry, ...] = ()
+    models: tuple[Entry, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Providers, then models."""
+        return self.providers + self.models
+
+
+def read(source: str | Path) -> Config:
+    """Read a text or the file at a path; ConfigInvalid with everything that is wrong with its text.
+
+    What only the rows know (types of providers, lengths, ranges) is checked by `load`, before it writes.
+    """
+    config, faults = survey(source)
+    if faults:
+        raise ConfigInvalid(faults)
+    return config
+
+
+def default_config() -> Config:
+    """What a server without a configuration file begins with."""
+    return read(DEFAULT_FILE)
+
+
+def survey(source: str | Path) -> tuple[Config, list[Fault]]:
+    """Read as far as one can get: what is sound, and what is not. ConfigInvalid where there is no object to read."""
+    document, faults = parse(_text_of(source) if isinstance(source, Path) else source)
+    if not isinstance(document, dict):
+        raise ConfigInvalid([Fault("", 'give an object with "providers" and "models"')])
+    reader = _Reader(faults)
+    reader.check_names(document, ["server", "vault", "providers", "models"], "")
+    config = Config(
+        server=Server(**reader.fields(document.get("server", {}), SERVER, "server")),
+        vault=Vault(**reader.fields(document.get("vault", {}), VAULT, "vault")),
+        providers=tuple(_provider(path, given) for path, given in reader.listed(document, "providers", PROVIDER)),
+        models=tuple(_model(path, given) for path, given in reader.listed(document, "models", MODEL)),
+    )
+    reader.compare(config)
+    return config, faults
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8: byte {error.start} cannot be read"
+    raise ConfigInvalid([Fault("", problem)])
+
+
+def _provider(path: str, given: dict[str, Any]) -> Entry:
+    return Entry("provider", given.get("name", ""), path, given)
+
+
+def _model(path: str, given: dict[str, Any]) -> Entry:
+    if "id" not in given:
+        return Entry("model", "", path, given)
+    return Entry("model", given["id"], path, {"name": given["id"], **given})
+
+
+class _Reader:
+    """Reads the parts of a document and gathers what is wrong with them."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+
+    def add(self, path: str, problem: str) -> None:
+        """Tell a fault; one for each place is enough."""
+        if all(fault.path != path for fault in self.faults):
+            self.faults.append(Fault(path, problem))
+
+    def check_names(self, value: dict[str, Any], known: Collection[str], path: str) -> None:
+        """Refuse names that nobody reads: a typo would otherwise be a default that nobody asked for."""
+        for name in value:
+            if name not in known:
+                self.add(within(path, name), f"unknown field{nearest(name, known)}")
+
+    def fields(self, value: Any, fields: Fields, path: str) -> dict[str, Any]:
+        """Those fields of an object that are sound."""
+        if not isinstance(value, dict):
+            self.add(path, "give an object")
+            return {}
+        self.check_names(value, fields, path)
+        sound = {}
+        for name in (name for name in fields if name in value):
+            try:
+                sound[name] = fields[name](value[name])
+            except WrongValue as wrong:
+                self.add(within(path, name), str(wrong))
+        return sound
+
+    def listed(self, document: dict[str, Any], part: str, fields: Fields) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The path and the sound fields of each entry of a list."""
+        entries = document.get(part, [])
+        if not isinstance(entries, list):
+            self.add(part, "give a list")
+            return
+        for position, value in enumerate(entries):
+            path = f"{part}[{position}]"
+            yield path, self.fields(value, fields, path)
+            for name in REQUIRED[part]:
+                if isinstance(value, dict) and name not in value:
+                    self.add(within(path, name), "missing")
+
+    def compare(self, config: Config) -> None:
+        """Find what is wrong between entries that are sound by themselves."""
+        providers = self._once(config.providers, "name")
+        models = self._once(config.models, "id")
+        for entry in config.providers:
+            if {"api_key", "api_key_env"} <= entry.given.keys():
+                self.add(within(entry.path, "api_key"), "give either api_key or api_key_env, not both")
+        for entry in config.models:
+            provider = entry.given.get("provider")
+            if provider is not None and provider not in providers:
+                problem = f"no provider is named {quoted(provider)}{nearest(provider, providers)}"
+                self.add(within(entry.path, "provider"), problem)
+            for alias in entry.given.get("aliases", []):
+                if alias != entry.name and alias in models:
+                    self.add(within(entry.path, "aliases"), f"{quoted(alias)} is the id of {models[alias]}")
+
+    def _once(self, entries: tuple[Entry, ...], field: str) -> dict[str, str]:
+        """The path of each name; a name that is given twice is a fault."""
+        paths: dict[str, str] = {}
+        for entry in entries:
+            if entry.name and paths.setdefault(entry.name, entry.path) != entry.path:
+                problem = f"{quoted(entry.name)} is already the {field} of {paths[entry.name]}"
+                self.add(within(entry.path, field), problem)
+        return paths

@@ -1,0 +1,49 @@
+"""The rows as a configuration file that loads back to the same rows, without secrets."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from registry.config.faults import Fault
+from registry.config.rows import Row, check, facts_of
+from registry.config.schema import survey
+from registry.models import Model, Provider
+
+# Written even where they are the default: what a reader looks for in every entry.
+_ALWAYS = frozenset({"weight", "cost_per_1k", "capabilities"})
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A configuration file as text, the providers whose stored key it leaves out, and why it would not load."""
+
+    text: str
+    without_key: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
+def export() -> Exported:
+    """Write every provider and model; a key appears only as the name of its environment variable."""
+    providers = list(Provider.objects.select_related("secret"))
+    models = Model.objects.select_related("provider")
+    document = {
+        "providers": [_written(row) | _key(row) for row in providers],
+        "models": [{"id": row.public_id, "provider": row.provider.name} | _written(row) for row in models],
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    config, faults = survey(text)
+    stored = tuple(row.name for row in providers if row.secret is not None and not row.secret.env_name)
+    return Exported(text, stored, (*faults, *check(config, faults)))
+
+
+def _written(row: Row) -> dict[str, Any]:
+    """The fields that say something: those that always do, and those that are not what a new row has anyway."""
+    facts = facts_of(row)
+    facts.pop("trusted_base_url", None)  # follows from base_url when the file is loaded
+    fresh = facts_of(type(row)(name=""))
+    return {name: value for name, value in facts.items() if name in _ALWAYS or value != fresh[name]}
+
+
+def _key(provider: Provider) -> dict[str, str]:
+    secret = provider.secret
+    return {"api_key_env": secret.env_name} if secret is not None and secret.env_name else {}

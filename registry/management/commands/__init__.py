@@ -1,0 +1,1 @@
+"""loadconfig and exportconfig."""
