@@ -35,7 +35,7 @@ _CARRIERS: tuple[tuple[IPv6Network, int], ...] = tuple(
     )
 )
 _CGNAT = IPv4Network("100.64.0.0/10")
-_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
 
 
 def is_forbidden(ip: Address | str) -> bool:
@@ -76,7 +76,7 @@ def literal(host: str) -> Address | None:
         pass
     try:
         return IPv4Address(socket.inet_aton(bare))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -93,13 +93,9 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     host, separator, port = text.strip().rpartition(":")
     if not separator or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("it is not host:port with a port from 1 to 65535")
-    spelled = _spelled(host)
-    is_a_literal = literal(host) is not None
-    if not is_a_literal and not _HOST_NAME.fullmatch(spelled):
-        raise ValueError("its host is neither a name nor an address")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError("an IPv6 address needs brackets, such as [::1]:8000")
-    return spelled, int(port)
+    if not (_HOST_NAME.fullmatch(host.lower()) or _is_ipv6_in_brackets(host)):
+        raise ValueError("its host is neither a name nor an address (IPv6 in brackets)")
+    return _spelled(host), int(port)
 
 
 def is_listed(where: tuple[str, int], entries: Iterable[str]) -> bool:
@@ -111,6 +107,12 @@ def is_listed(where: tuple[str, int], entries: Iterable[str]) -> bool:
         except ValueError:  # the system check tells it
             continue
     return False
+
+
+def _is_ipv6_in_brackets(host: str) -> bool:
+    if not (host.startswith("[") and host.endswith("]")) or "%" in host:
+        return False
+    return isinstance(literal(host), IPv6Address)
 
 
 def _spelled(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -152,7 +153,7 @@ def validate_finite(value: float) -> None:
         raise ValidationError("Give a finite number.")
 
 
-_seconds = [validate_finite, MaxValueValidator(86_400)]
+_seconds: list[Callable[[Any], None]] = [validate_finite, MaxValueValidator(86_400)]
 
 
 class Provider(models.Model):

@@ -19,7 +19,7 @@ from registry import threads
 from registry.models import Model, Provider, ProviderType
 from registry.stamp import StampMissing, read_version
 from vault.crypto import Hidden, KeyProblem, Unopenable
-from vault.models import Secret, SecretMissing
+from vault.models import SecretMissing
 
 logger = logging.getLogger(__name__)
 
@@ -155,14 +155,14 @@ def _rows_one_by_one(rows: QuerySet[Model], faults: dict[int, str]) -> Iterator[
 
 def _validate(row: Provider | Model) -> None:
     # foreign keys are the database's to check: asking it again would be a query a row
-    row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})
+    row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})  # noqa: SLF001 - Django's public name for it
     row.clean()
 
 
 def _provider_facts(row: Provider) -> ProviderFacts:
     _validate(row)
     kind = ProviderType(row.type)
-    key, problem = _key(row.secret, needed=kind.needs_key)
+    key, problem = key_of(row)
     return ProviderFacts(
         pk=row.pk,
         name=row.name,
@@ -180,12 +180,12 @@ def _provider_facts(row: Provider) -> ProviderFacts:
     )
 
 
-def _key(secret: Secret | None, *, needed: bool) -> tuple[Hidden | None, str]:
-    """The key, or why there is none although there should be one."""
-    if secret is None:
-        return None, "it needs a key and names no secret" if needed else ""
+def key_of(provider: Provider) -> tuple[Hidden | None, str]:
+    """A provider's key, or why there is none although there should be one."""
+    if provider.secret is None:
+        return None, "it needs a key and names no secret" if ProviderType(provider.type).needs_key else ""
     try:
-        return secret.resolve(), ""
+        return provider.secret.resolve(), ""
     except (SecretMissing, Unopenable, KeyProblem) as error:
         return None, _one_line(error)
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from registry.models import Model, Provider, Stamp
@@ -32,6 +32,11 @@ def read_version(using: str = DEFAULT_DB_ALIAS) -> int:
     return version
 
 
+def tables_exist(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether the stamp's table and all that it watches are there."""
+    return {_table(Stamp), *_watched_tables()} <= set(connections[using].introspection.table_names())
+
+
 def missing_triggers(using: str = DEFAULT_DB_ALIAS) -> set[str]:
     """The names of the triggers that the database should have and has not."""
     connection = connections[using]
@@ -52,9 +57,7 @@ def install(using: str = DEFAULT_DB_ALIAS, **_signal: Any) -> None:
     old one takes its triggers along. Nothing happens while one of the tables is missing, or with another vendor.
     """
     connection = connections[using]
-    if connection.vendor not in VENDORS:
-        return
-    if not {Stamp._meta.db_table, *_watched_tables()} <= set(connection.introspection.table_names()):
+    if connection.vendor not in VENDORS or not tables_exist(using):
         return
     missing = missing_triggers(using)
     with connection.cursor() as cursor:
@@ -68,7 +71,11 @@ def install(using: str = DEFAULT_DB_ALIAS, **_signal: Any) -> None:
 
 
 def _watched_tables() -> list[str]:
-    return [model._meta.db_table for model in WATCHED]
+    return [_table(model) for model in WATCHED]
+
+
+def _table(model: type[models.Model]) -> str:
+    return model._meta.db_table  # noqa: SLF001 - Django's public name for it
 
 
 def _triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:

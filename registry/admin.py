@@ -1,0 +1,294 @@
+"""The admin of providers and models: lists to edit in place, a history of every change, and a test of each model."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import models, transaction
+from django.db.models import Count, QuerySet
+from django.db.models.functions import Cast
+from django.forms import Field, ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from simple_history.admin import SimpleHistoryAdmin
+from simple_history.utils import bulk_update_with_history
+
+from registry import snapshot
+from registry.forms import (
+    MergesEdits,
+    ModelEdit,
+    ModelFields,
+    PlainDecimalField,
+    ProviderEdit,
+    ProviderFields,
+    SecretChoice,
+    hint_of,
+)
+from registry.models import Capability, Model, Provider, ProviderType
+
+
+class RowAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without types
+    """What both lists have: edits that merge with those of others, switches for many rows, and a history of each."""
+
+    edit_form: type[ModelForm[Any]]
+    actions = ["enable", "disable"]
+    formfield_overrides = {models.DecimalField: {"form_class": PlainDecimalField}}
+    save_on_top = True
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Any]]:
+        """A form that merges for the change page; to revert to an old version is to overwrite on purpose."""
+        if change:
+            kwargs.setdefault("form", self.edit_form)
+        form: type[ModelForm[Any]] = super().get_form(request, obj, change=change, **kwargs)
+        return form
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[ModelForm[Any]]:
+        """The form of a row in the list."""
+        form: type[ModelForm[Any]] = super().get_changelist_form(request, form=MergesEdits, **kwargs)
+        return form
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; what it changes is one transaction, so that rows stay locked from being compared to being saved."""
+        if request.method != "POST":
+            return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
+        with transaction.atomic():
+            return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save what was changed; a page saved as it was leaves no mark in the history."""
+        if form.has_changed() or not isinstance(form, MergesEdits):
+            super().save_model(request, obj, form, change)
+
+    @admin.action(description="Enable the selected %(verbose_name_plural)s", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Switch on."""
+        self._switch(request, queryset, enabled=True)
+
+    @admin.action(description="Disable the selected %(verbose_name_plural)s", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Switch off."""
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Any], *, enabled: bool) -> None:
+        rows = list(queryset.exclude(enabled=enabled).select_for_update(of=("self",)))
+        for row in rows:
+            row.enabled = enabled
+        bulk_update_with_history(rows, self.model, ["enabled"], default_user=request.user)
+        word = "enabled" if enabled else "disabled"
+        self.message_user(request, f"{len(rows)} {word}.", messages.SUCCESS)
+
+
+@admin.register(Provider)
+class ProviderAdmin(RowAdmin):
+    """Services that answer."""
+
+    form = ProviderFields
+    edit_form = ProviderEdit
+    list_display = ["name", "type", "address", "key", "models_of_it", "enabled"]
+    list_editable = ["enabled"]
+    list_filter = ["type", "enabled"]
+    list_select_related = ["secret"]
+    search_fields = ["name", "base_url", "note"]
+    readonly_fields = ["key", "dependents"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "type", "base_url", "enabled"],
+                "description": "Which service answers and which language it speaks. Only a configuration file or "
+                "TOKENHUB_PRIVATE_UPSTREAMS can allow a private address; a browser cannot.",
+            },
+        ),
+        (
+            "Key",
+            {
+                "fields": ["secret", "key"],
+                "description": "Keys rest in the vault and are chosen here by name; none is ever shown.",
+            },
+        ),
+        (
+            "Patience",
+            {
+                "fields": ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"],
+                "description": "How long the gateway waits before it moves on to the next model.",
+            },
+        ),
+        (
+            "Further",
+            {
+                "fields": ["extra_headers", "note"],
+                "description": "What is sent along with every call, and what the next person should know.",
+            },
+        ),
+        (
+            "Models",
+            {
+                "fields": ["dependents"],
+                "description": "While models depend on a provider it cannot be deleted. Disable it, which takes its "
+                "models out of routing within a second, or delete the models first.",
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
+        """Providers with the number of their models, as a subquery, since a grouped row cannot be locked."""
+        count = Model.objects.filter(provider=models.OuterRef("pk")).order_by().values("provider")
+        counted = models.Subquery(count.annotate(n=Count("*")).values("n"))
+        queryset: QuerySet[Provider] = super().get_queryset(request)
+        return queryset.annotate(model_count=counted)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Secrets with their hints."""
+        if db_field.name == "secret":
+            kwargs["form_class"] = SecretChoice
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    @admin.display(description="address", ordering="base_url")
+    def address(self, provider: Provider) -> str:
+        """Where it lives, also if the type says so and not the row."""
+        return provider.base_url or ProviderType(provider.type).default_base_url or "-"
+
+    @admin.display(description="key in use")
+    def key(self, provider: Provider) -> str:
+        """The hint of the key, or why there is none."""
+        if not provider.type:
+            return "-"
+        _, problem = snapshot.key_of(provider)
+        if problem:
+            return format_html('<span class="errornote">{}</span>', problem)
+        return hint_of(provider.secret) if provider.secret else "none needed"
+
+    @admin.display(description="models", ordering="model_count")
+    def models_of_it(self, provider: Any) -> str:
+        """How many models depend on it, leading to their list."""
+        url = reverse("admin:registry_model_changelist", query={"provider__id__exact": provider.pk})
+        return format_html('<a href="{}">{}</a>', url, provider.model_count or 0)
+
+    @admin.display(description="models that depend on it")
+    def dependents(self, provider: Provider) -> str:
+        """Links to the models that depend on it."""
+        links = format_html_join(
+            ", ",
+            '<a href="{}">{}</a>',
+            ((reverse("admin:registry_model_change", args=[model.pk]), model) for model in provider.models.all()),
+        )
+        return links or "none"
+
+
+class CapabilityFilter(admin.SimpleListFilter):
+    """Models that can do a thing."""
+
+    title = "capability"
+    parameter_name = "capability"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        """All that there are."""
+        return Capability.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those that can."""
+        return queryset.filter(capabilities_text__contains=f'"{self.value()}"') if self.value() else queryset
+
+
+@admin.register(Model)
+class ModelAdmin(RowAdmin):
+    """Models: what callers ask for, what the router prefers, what it costs."""
+
+    form = ModelFields
+    edit_form = ModelEdit
+    change_form_template = "registry/model_change_form.html"
+    list_display = [
+        "public_id",
+        "provider",
+        "weight",
+        "cost_per_1k",
+        "ranks_by",
+        "context_size",
+        "can",
+        "enabled",
+        "test",
+    ]
+    list_editable = ["weight", "cost_per_1k", "enabled"]
+    list_filter = ["provider", "provider__type", "enabled", CapabilityFilter]
+    list_select_related = ["provider"]
+    search_fields = ["public_id", "name", "aliases_text", "provider__name"]
+    readonly_fields = ["ranks_by"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["public_id", "aliases", "provider", "name", "enabled"],
+                "description": "The names that callers send, and what the provider calls it.",
+            },
+        ),
+        (
+            "Preference",
+            {
+                "fields": ["weight", "cost_per_1k", "ranks_by"],
+                "description": "Of the models that can serve a request the one with the highest score answers: "
+                "weight - cost per 1k * 10.",
+            },
+        ),
+        (
+            "Prices",
+            {
+                "fields": ["input_per_1k", "output_per_1k", "cache_read_per_1k", "cache_write_per_1k"],
+                "description": "US dollars for 1,000 tokens, for budgets and reports. What is empty costs what "
+                "“cost per 1k” says, and cached input what input costs.",
+            },
+        ),
+        (
+            "Abilities",
+            {
+                "fields": ["context_size", "max_output_tokens", "capabilities"],
+                "description": "A request that does not fit here goes to another model.",
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Models with their score, and with their lists as texts that a filter can look into on every database."""
+        return Model.objects.with_score().annotate(
+            capabilities_text=Cast("capabilities", models.TextField()),
+            aliases_text=Cast("aliases", models.TextField()),
+        )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The page of a model, with a button to test it."""
+        context = {**(extra_context or {}), "test_url": test_url(object_id)}
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Field | None:
+        """Short inputs in the list."""
+        field: Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name in self.list_editable:
+            field.widget.attrs.setdefault("size", 8)
+        return field
+
+    @admin.display(description="score", ordering="listed_score")
+    def ranks_by(self, model: Model) -> str:
+        """The score without noise."""
+        return f"{round(model.score, 6):g}"
+
+    @admin.display(description="capabilities")
+    def can(self, model: Model) -> str:
+        """Capabilities in a line."""
+        return ", ".join(model.capabilities)
+
+    @admin.display(description="")
+    def test(self, model: Model) -> str:
+        """A button that sends the form around the list elsewhere: forms do not nest, and GET must change nothing."""
+        return format_html(
+            '<button type="submit" class="button" formmethod="post" formnovalidate formaction="{}">Test</button>',
+            test_url(model.pk),
+        )
+
+
+def test_url(pk: object) -> str:
+    """Where the gateway tests a model; known by name only, since the gateway is a room further on."""
+    return reverse("gateway:test-model", args=[pk])
