@@ -7,14 +7,11 @@ monkey.patch_all()
 
 import os
 import select
-import signal
 import sys
 from typing import Any
 
 import gevent.select
 from psycopg import waiting
-
-from gateway import drain
 
 
 def _number(name: str, default: int) -> int:
@@ -26,7 +23,7 @@ def _number(name: str, default: int) -> int:
 
 wsgi_app = "tokenhub_site.wsgi:application"
 bind = os.environ.get("TOKENHUB_BIND", "0.0.0.0:8080")
-worker_class = "gevent"
+worker_class = "tokenhub_site.worker.GatewayWorker"
 workers = _number("WEB_CONCURRENCY", len(os.sched_getaffinity(0)))
 worker_connections = _number("TOKENHUB_WORKER_CONNECTIONS", 10_000)
 backlog = 2048
@@ -50,23 +47,8 @@ if drain_deadline >= graceful_timeout:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Refuse to serve with anything that blocks the hub; then listen for the end."""
-    _check_cooperation()
-    _drain_on(signal.SIGTERM)
-
-
-def _check_cooperation() -> None:
+    """Refuse to serve with anything that blocks the hub."""
     if select.select is not gevent.select.select:
         sys.exit("select is not patched: something was imported before gevent's patches.")
     if waiting.wait is waiting.wait_c:
         sys.exit("psycopg waits in C and would block every request of the worker: unset PSYCOPG_WAIT_FUNC.")
-
-
-def _drain_on(number: signal.Signals) -> None:
-    gunicorns_own: Any = signal.getsignal(number)
-
-    def drain_and_exit(received: int, frame: Any) -> None:
-        drain.begin(drain_deadline)
-        gunicorns_own(received, frame)
-
-    signal.signal(number, drain_and_exit)

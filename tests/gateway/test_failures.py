@@ -1,7 +1,7 @@
 """What a provider's refusal is taken for, by status, code and words."""
 
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import orjson

@@ -1,0 +1,169 @@
+"""Whatever a caller sends, the answer is clear, in OpenAI's shape, and never a fault of the gateway's own."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import openai
+import orjson
+import pytest
+import requests
+
+from tests.provider import ScriptedProvider
+from tests.server import Gateway
+
+CHAT = "/v1/chat/completions"
+GOOD = orjson.dumps({"messages": [{"role": "user", "content": "hi"}]})
+
+
+def send(gateway: Gateway, data: bytes | Iterator[bytes], **headers: str) -> requests.Response:
+    return gateway.session.post(f"{gateway.url}{CHAT}", data=data, headers=headers, timeout=20)
+
+
+def is_refused(answer: requests.Response, status: int, code: str) -> bool:
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert answer.headers["x-tokenhub-request-id"]
+    return (answer.status_code, error["code"]) == (status, code)
+
+
+def test_it_works(gateway: Gateway) -> None:
+    assert is_refused(send(gateway, b"{}"), 400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b'\xef\xbb\xbf{"messages": []}',
+        b'{"messages": [{"role": "user", "content": 1e999}]}',
+        b'{"messages": [{"role": "user", "content": NaN}]}',
+        b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"messages": [{"role": "user", "content": "\xff"}]}',
+        b'{"messages": [{"role": "user", "content": "a", "content": "b"}]}',
+        b'{"messages":' + b"[" * 1_100 + b"]" * 1_100 + b"}",
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"messages": []}',
+        b'{"messages": "hi"}',
+        b'{"messages": ["hi"]}',
+        b'{"messages": [{"content": "hi"}]}',
+        GOOD[:-1] + b',"model": 5}',
+        GOOD[:-1] + b',"stream": "yes"}',
+        GOOD[:-1] + b',"stream_options": []}',
+        GOOD[:-1] + b',"max_tokens": 0}',
+        GOOD[:-1] + b',"max_tokens": true}',
+        GOOD[:-1] + b',"max_completion_tokens": 1.5}',
+        GOOD[:-1] + b',"max_cost": -1}',
+        GOOD[:-1] + b',"max_cost": "cheap"}',
+    ],
+    ids=lambda body: repr(body[-40:]),
+)
+def test_a_bad_body(gateway: Gateway, provider: ScriptedProvider, body: bytes) -> None:
+    assert is_refused(send(gateway, body), 400, "invalid_request")
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json; charset=bz2_codec"},
+        {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Type": "application/json; charset=nonsense"},
+        {"Content-Encoding": "gzip"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ],
+)
+def test_a_bad_header(gateway: Gateway, headers: dict[str, str]) -> None:
+    assert is_refused(send(gateway, GOOD, **headers), 400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "text/plain"}, {"Content-Type": 'application/json; charset="UTF-8"'}]
+)
+def test_a_harmless_header(gateway: Gateway, headers: dict[str, str]) -> None:
+    assert send(gateway, GOOD, **headers).status_code == 200
+
+
+def test_a_model_that_is_not_there(gateway: Gateway) -> None:
+    answer = gateway.post(model="bets")
+    assert is_refused(answer, 404, "model_not_found")
+    assert "best" in answer.json()["error"]["message"]
+
+
+def test_a_prompt_that_fits_nowhere(gateway: Gateway) -> None:
+    answer = gateway.post(messages=[{"role": "user", "content": "word " * 150_000}])
+    assert is_refused(answer, 400, "context_length_exceeded")
+    assert "maximum context length is 100000 tokens" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large(gateway: Gateway, chunked: bool) -> None:
+    piece = b"x" * 1_000_000
+    answer = send(gateway, (piece for _ in range(100)) if chunked else piece * 100)
+    assert is_refused(answer, 413, "request_too_large")
+    assert gateway.post().status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_comes_too_slowly(gateway: Gateway, chunked: bool) -> None:
+    length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 1000"
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
+        caller.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+        caller.settimeout(0.2)
+        began = time.monotonic()
+        answer = b""
+        while time.monotonic() - began < 8 and not answer:
+            with suppress(TimeoutError):
+                caller.sendall(b"1\r\nx\r\n" if chunked else b"x")
+                answer = caller.recv(65536)
+        answer += caller.recv(65536)  # the server writes head and body apart
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"request_timeout"' in answer
+        assert 1.5 < time.monotonic() - began < 4
+        caller.settimeout(5)
+        assert caller.recv(65536) == b""  # what would come next on this connection is no request
+
+
+def test_a_body_that_breaks_off(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
+        caller.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode())
+        caller.shutdown(socket.SHUT_WR)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", CHAT, 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("POST", "/v1/chat/completions/", 404, "not_found"),
+        ("GET", "/v1/models/nothing", 404, "model_not_found"),
+    ],
+)
+def test_a_wrong_address(gateway: Gateway, method: str, path: str, status: int, code: str) -> None:
+    assert is_refused(gateway.session.request(method, f"{gateway.url}{path}", timeout=10), status, code)
+
+
+def test_a_method_that_is_not_allowed_names_those_that_are(gateway: Gateway) -> None:
+    assert gateway.session.get(f"{gateway.url}{CHAT}", timeout=10).headers["Allow"] == "POST, OPTIONS"
+
+
+def test_the_sdk_knows_the_refusals(gateway: Gateway) -> None:
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="nothing", messages=[{"role": "user", "content": "x"}])
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as bad:
+        client.chat.completions.create(model="auto", messages=[])
+    assert bad.value.param == "messages"
+
+
+def test_nothing_of_this_was_a_fault_of_ours(gateway: Gateway) -> None:
+    assert "Traceback" not in gateway.log
+    assert "internal_error" not in gateway.log

@@ -1,0 +1,58 @@
+"""Gunicorn's gevent worker with an orderly end: idle connections close at once, streams may finish until a deadline."""
+
+from __future__ import annotations
+
+from types import FrameType
+from typing import ClassVar, Final, Self
+
+import gevent
+from gunicorn.workers.ggevent import GeventWorker
+
+from gateway import drain
+from tokenhub_site.gunicorn_conf import drain_deadline
+
+_LAST_IDLE_SECONDS: Final = 1.0
+
+
+class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A worker that is told to stop by SIGTERM."""
+
+    def timeout_ctx(self) -> IdleWait:
+        """Return the context in which gunicorn waits for a caller's next request."""
+        return IdleWait(self.cfg.keepalive if self.alive else _LAST_IDLE_SECONDS)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; gunicorn stops accepting and waits for what is under way."""
+        drain.begin(drain_deadline)
+        gevent.get_hub().loop.run_callback(IdleWait.end_all)
+        super().handle_exit(sig, frame)
+
+
+class IdleWait:
+    """A wait for a request that ends quietly after some seconds, or at once when the worker stops."""
+
+    _open: ClassVar[set[IdleWait]] = set()
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> Self:
+        self._greenlet = gevent.getcurrent()
+        self._timer = gevent.Timeout.start_new(self._seconds, False)  # noqa: FBT003 - gevent's way to say "quietly"
+        IdleWait._open.add(self)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        IdleWait._open.discard(self)
+        self._timer.close()
+        return error is self._timer
+
+    @classmethod
+    def end_all(cls) -> None:
+        """End the waits of all connections; called from the hub."""
+        for wait in list(cls._open):
+            wait.end()
+
+    def end(self) -> None:
+        """End this wait; called from the hub."""
+        self._greenlet.throw(self._timer)
