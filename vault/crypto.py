@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_KEY_ID: Final = re.compile("[0-9a-f]{8}")
 _VERSION: Final = "v1"
 _VARIABLE: Final = "TOKENHUB_ENCRYPTION_KEY"
 
@@ -50,11 +53,14 @@ class Hidden:
     def __repr__(self) -> str:
         return "••••"
 
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
     def __bool__(self) -> bool:
         return bool(self._text)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hidden) and hmac.compare_digest(self._text.encode(), other._text.encode())
+        return isinstance(other, Hidden) and hmac.compare_digest(_octets(self._text), _octets(other._text))
 
     def __hash__(self) -> int:
         return hash((Hidden, self._text))
@@ -64,22 +70,27 @@ class Hidden:
         raise TypeError(message)
 
 
+def _octets(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")  # a text from JSON or the environment may hold half a character
+
+
 def generate_key() -> str:
     """Return a new key: base64 of 32 random bytes."""
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
 def sealed_under(sealed: str) -> str:
-    """Return the id of the key that a text was sealed under; raises `Unopenable` for anything else."""
+    """Return the id of the key that a text was sealed under; raises `Unopenable` for what is no sealed text."""
     return _parts(sealed)[0]
 
 
 def is_sealed(text: str) -> bool:
     """Whether a text has the form of a sealed one."""
     try:
-        return bool(sealed_under(text))
+        _parts(text)
     except Unopenable:
         return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,8 @@ def ring_from_environment(environ: Mapping[str, str]) -> Ring:
 
 
 def _decode(part: str, name: str) -> bytes:
+    if not part:
+        raise KeyProblem(f"{name} is empty")
     try:
         key = base64.b64decode(part.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
@@ -177,9 +190,11 @@ def _parts(sealed: str) -> tuple[str, bytes, bytes]:
     version, _, rest = sealed.partition(".")
     key_id, _, payload = rest.partition(".")
     try:
-        raw = base64.b64decode(payload, altchars=b"-_", validate=True)
+        raw = base64.urlsafe_b64decode(payload)
     except (binascii.Error, ValueError):
         raw = b""
-    if version != _VERSION or len(raw) <= _NONCE_BYTES:
+    # base64 may be written in several ways, a sealed text in one
+    is_exact = base64.urlsafe_b64encode(raw).decode() == payload and len(raw) >= _NONCE_BYTES + _TAG_BYTES
+    if version != _VERSION or not _KEY_ID.fullmatch(key_id) or not is_exact:
         raise Unopenable("it is not a sealed text")
     return key_id, raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from django.apps import apps
+from django.core import checks
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.query_utils import DeferredAttribute
 
 from vault.crypto import is_sealed
@@ -16,26 +19,31 @@ else:
     _TextField = models.TextField
 
 
-_UNSEALED = "(not sealed yet)"
-
-
 class Sealed(str):
     """A sealed text as it stands in the database."""
 
     __slots__ = ()
 
 
+class _Loaded(Sealed):
+    """A sealed text out of a dump, on its way into the database; it is not opened, so that loading needs no key."""
+
+    __slots__ = ()
+
+
+# What a constraint that is checked before the text is sealed gets to see: that there is one.
+_UNSEALED = Sealed("(not sealed yet)")
+
+
 class _OpensOnAccess(DeferredAttribute):
-    """Reads as plain text: what came from the database is opened when it is looked at, and stays sealed at rest."""
+    """Reads as plain text: what came from the database is opened when it is looked at, and stays sealed in memory."""
 
     field: EncryptedTextField
 
     def __get__(self, instance: models.Model | None, cls: type[models.Model] | None = None) -> Any:
-        if instance is None:
-            return self
         value = super().__get__(instance, cls)
-        if isinstance(value, Sealed):
-            return get_ring().open(value, context=self.field.context_of(instance))
+        if instance is not None and isinstance(value, Sealed) and not isinstance(value, _Loaded):
+            return get_ring().open(value, context=self.field.context_of(instance.pk))
         return value
 
     def __set__(self, instance: models.Model, value: Any) -> None:
@@ -46,45 +54,108 @@ class _OpensOnAccess(DeferredAttribute):
 class EncryptedTextField(_TextField):
     """A text that rests sealed. The empty text is stored as it is: it says that there is nothing to seal.
 
-    The row must know its primary key before it is saved (a UUID by default, say), because the key is part of the seal.
+    A text that was not set on the instance is not written by `save()`, which thus undoes neither a rotation nor an
+    edit made meanwhile. The row must know its primary key before it is saved (a UUID by default, say), because the
+    key is part of the seal. A history of the model leaves the field out (`excluded_fields`).
     """
 
     descriptor_class = _OpensOnAccess
 
-    def context_of(self, instance: models.Model) -> str:
-        """Return where a sealed text belongs: `<app>.<model>|<primary key>|<field>`."""
-        if instance.pk is None:
+    def context_of(self, pk: Any) -> str:
+        """Return where a sealed text belongs: `<app>.<model>|<primary key>|<field>`; raises ValueError without one."""
+        if pk is None:
             message = f"{self.name}: the row needs a primary key before its secret can be sealed"
             raise ValueError(message)
-        return f"{instance._meta.label_lower}|{instance.pk}|{self.attname}"  # noqa: SLF001 - Django's public name for it
+        meta = self.model._meta  # noqa: SLF001 - Django's public name for it
+        return f"{meta.label_lower}|{meta.pk.to_python(pk)}|{self.attname}"
+
+    def held(self, instance: models.Model) -> str | None:
+        """Return what the instance holds, unopened: `Sealed` where it was not set since it was read."""
+        if self.attname not in vars(instance):
+            instance.refresh_from_db(fields=[self.attname])
+        return cast(str | None, vars(instance)[self.attname])
+
+    def at_rest(self, instance: models.Model) -> str | None:
+        """Return the text as it rests, or would rest: sealed under the first key if it was set on the instance."""
+        value = self.held(instance)
+        if not value or isinstance(value, Sealed):
+            return value
+        return Sealed(get_ring().seal(value, context=self.context_of(instance.pk)))
 
     def from_db_value(self, value: str | None, *_: object) -> str | None:
         """Mark what comes from the database, so that it is opened on access."""
         return Sealed(value) if value else value
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        """Seal a new text under the ring's first key; leave one that was not touched as it is."""
-        value = model_instance.__dict__.get(self.attname)
-        if value and not isinstance(value, Sealed):
-            value = Sealed(get_ring().seal(value, context=self.context_of(model_instance)))
-            model_instance.__dict__[self.attname] = value
+        """Seal a text that was set and leave the column alone otherwise; raises `Unopenable` for another row's seal."""
+        value = self.held(model_instance)
+        if not value or not isinstance(value, Sealed):
+            return self.at_rest(model_instance)
+        if not add:
+            return models.F(self.attname)
+        get_ring().open(value, context=self.context_of(model_instance.pk))
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """Let a query see no more of a plain text than that there is one: constraints are checked before it is sealed."""
-        return super().get_prep_value(value if isinstance(value, Sealed) or not value else _UNSEALED)
+        """Refuse to look for a plain text: no two seals of it are alike."""
+        self._refuse_plain(value)
+        return str(value) if value else value
 
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """Let a query see no more of a plain text than that there is one."""
+        if not prepared and value and not isinstance(value, Sealed):
+            value = _UNSEALED
+        return super().get_db_prep_value(value, connection, prepared)
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         """Let only sealed texts be written: `update()` has no row to bind a plain text to."""
-        if value and not isinstance(value, Sealed) and not hasattr(value, "as_sql"):
-            message = f"{self.name} is sealed row by row: set it on the instance and call save()"
-            raise TypeError(message)
+        if not hasattr(value, "as_sql"):
+            self._refuse_plain(value)
         return super().get_db_prep_save(value, connection)
 
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        """Judge a text and return it, still sealed where it was not set; a text that looks sealed is but a text."""
+        self.validate(value, model_instance)
+        self.run_validators(value)
+        if model_instance is not None and value == getattr(model_instance, self.attname):
+            return self.held(model_instance)
+        return value
+
+    def value_from_object(self, obj: models.Model) -> str | None:
+        """Return the text as it rests: what lists the fields of a row does not open this one."""
+        return self.at_rest(obj)
+
     def value_to_string(self, obj: models.Model) -> str:
-        """Return the sealed text: a dump of the database holds no more than the database."""
-        return str(self.pre_save(obj, add=False) or "")
+        """Return the text as it rests: a dump of the database holds no more than the database."""
+        return self.at_rest(obj) or ""
 
     def to_python(self, value: Any) -> Any:
         """Know a sealed text again when a dump is loaded."""
-        return Sealed(value) if isinstance(value, str) and is_sealed(value) else value
+        return _Loaded(value) if isinstance(value, str) and is_sealed(value) else value
+
+    def formfield(self, **kwargs: Any) -> None:
+        """Be in no form that is made from the model: it would show the text."""
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Refuse rows that learn their key from the database, when it is too late to seal for it."""
+        found = super().check(**kwargs)
+        if isinstance(self.model._meta.pk, models.AutoField):  # noqa: SLF001 - Django's public name for it
+            hint = "Give the model a primary key with a default, such as UUIDField(default=uuid.uuid4)."
+            text = "A sealed text is bound to its row, which must know its primary key before it is saved."
+            found.append(checks.Error(text, hint=hint, obj=self, id="vault.E003"))
+        return found
+
+    def _refuse_plain(self, value: Any) -> None:
+        if value and not isinstance(value, Sealed):
+            message = f"{self.name} is sealed row by row: set it on the instance and call save()"
+            raise TypeError(message)
+
+
+def encrypted_fields() -> list[EncryptedTextField]:
+    """Return the field of every model of the project that rests sealed."""
+    return [
+        field
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields  # noqa: SLF001 - Django's public name for it
+        if isinstance(field, EncryptedTextField) and model._meta.managed  # noqa: SLF001 - the same
+    ]

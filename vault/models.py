@@ -5,26 +5,27 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from typing import Final
+from typing import Final, cast
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from simple_history.models import HistoricalRecords
 
-from vault.crypto import Hidden
-from vault.fields import EncryptedTextField
+from vault.crypto import Hidden, sealed_under
+from vault.fields import EncryptedTextField, Sealed
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
-_OWN_VARIABLE: Final = re.compile(r"(TOKENHUB|DJANGO|PG|REDIS|DATABASE|SECRET_KEY)\w*")
+_OWN_VARIABLE: Final = re.compile(r"(TOKENHUB|DJANGO|PG|POSTGRES|REDIS|DATABASE|SECRET_KEY)\w*")
 _SHOWN_CHARACTERS: Final = 4
 _SHORTEST_SHOWN: Final = 12
 
 
 class SecretMissing(Exception):
-    """A secret refers to an environment variable that is not set, or that it may not read."""
+    """A secret that cannot be used: its environment variable is not set or not its to read, or it is no key."""
 
 
 def validate_variable(name: str) -> None:
@@ -34,6 +35,24 @@ def validate_variable(name: str) -> None:
     if _OWN_VARIABLE.fullmatch(name) or name == settings.TOKENHUB_KEY_VARIABLE:
         message = "%(name)s belongs to the gateway itself and is never given to a provider."
         raise ValidationError(message, params={"name": name})
+
+
+def validate_key(text: str) -> None:
+    """Refuse what no HTTP header can carry, in words that never repeat it."""
+    if not text:
+        raise ValidationError("A key is not empty.")
+    if text != text.strip():
+        raise ValidationError("A key has no spaces or line breaks at its ends.")
+    if not text.isascii() or not text.isprintable():
+        raise ValidationError("A key is one line of ASCII text: letters, digits, punctuation.")
+
+
+def _read_variable(name: str) -> str:
+    validate_variable(name)
+    text = os.environ.get(name, "").strip()
+    if not text:
+        raise ValidationError("the environment variable %(name)s is not set", params={"name": name})
+    return text
 
 
 class Secret(models.Model):
@@ -51,13 +70,24 @@ class Secret(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=Q(value="") ^ Q(env_name=""), name="secret_is_stored_or_refers"),
+            models.CheckConstraint(
+                condition=Q(value="") ^ Q(env_name=""),
+                name="secret_is_stored_or_refers",
+                violation_error_message="Give a key or the name of an environment variable: one of them, not both.",
+            ),
             models.CheckConstraint(condition=~Q(name=""), name="secret_has_a_name"),
         ]
 
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Judge a key that was set; one that rests sealed was judged before."""
+        super().clean()
+        if self._held and not isinstance(self._held, Sealed):
+            validate_key(self._held)
+
+    @sensitive_variables()
     def store(self, text: str) -> None:
         """Keep this text from the next save on."""
         self.value, self.env_name, self.set_at = text, "", timezone.now()
@@ -68,17 +98,12 @@ class Secret(models.Model):
         self.value, self.env_name, self.set_at = "", env_name, timezone.now()
 
     def resolve(self) -> Hidden:
-        """Return the secret; raises `SecretMissing`, `vault.crypto.Unopenable`."""
-        if not self.env_name:
-            return Hidden(self.value)
+        """Return the secret; raises `SecretMissing`, `vault.crypto.Unopenable`, `vault.crypto.KeyProblem`."""
         try:
-            validate_variable(self.env_name)
+            text = _read_variable(self.env_name) if self.env_name else self.value
+            validate_key(text)
         except ValidationError as error:
-            raise SecretMissing("; ".join(error.messages)) from error
-        text = os.environ.get(self.env_name, "").strip()
-        if not text:
-            message = f"the environment variable {self.env_name} is not set"
-            raise SecretMissing(message)
+            raise SecretMissing(" ".join(error.messages)) from None
         return Hidden(text)
 
     @property
@@ -86,7 +111,17 @@ class Secret(models.Model):
         """What a person may see of it: the variable's name, or the last characters of a text that is long enough."""
         if self.env_name:
             return f"env:{self.env_name}"
-        return f"••••{self.value[-_SHOWN_CHARACTERS:] if len(self.value) >= _SHORTEST_SHOWN else ''}"
+        text = self.value
+        return f"••••{text[-_SHOWN_CHARACTERS:] if len(text) >= _SHORTEST_SHOWN else ''}"
+
+    @property
+    def key_id(self) -> str:
+        """The id of the ring's key that it rests under; empty for a reference and for what was not saved yet."""
+        return sealed_under(self._held) if isinstance(self._held, Sealed) else ""
+
+    @property
+    def _held(self) -> str:
+        return cast(EncryptedTextField, self._meta.get_field("value")).held(self) or ""
 
 
 class KeyCheck(models.Model):

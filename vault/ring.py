@@ -1,7 +1,6 @@
 """The ring of keys that this process was started with."""
 
 import os
-from typing import cast
 
 from django.conf import settings
 
@@ -10,4 +9,5 @@ from vault.crypto import Ring, ring_from_environment
 
 def get_ring() -> Ring:
     """Return the ring; raises `KeyProblem` where the environment holds none, saying what is wrong with it."""
-    return cast(Ring | None, settings.TOKENHUB_KEY_RING) or ring_from_environment(os.environ)
+    ring: Ring | None = settings.TOKENHUB_KEY_RING
+    return ring or ring_from_environment(os.environ)

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('value', ''), ('env_name', ''), _connector='XOR'), name='secret_is_stored_or_refers'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='secret_has_a_name')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('value', ''), ('env_name', ''), _connector='XOR'), name='secret_is_stored_or_refers', violation_error_message='Give a key or the name of an environment variable: one of them, not both.'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='secret_has_a_name')],
             },
         ),
     ]

@@ -1,0 +1,61 @@
+"""What rests sealed in the database, and under which keys."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vault.crypto import Ring, Unopenable, sealed_under
+from vault.fields import EncryptedTextField, Sealed, encrypted_fields
+
+
+@dataclass(frozen=True)
+class Resting:
+    """One sealed text, and where it rests."""
+
+    field: EncryptedTextField
+    pk: Any
+    sealed: Sealed
+
+    def __str__(self) -> str:
+        return f"{name_of(self.field)} of row {self.pk}"
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that it was sealed under; raises `Unopenable`."""
+        return sealed_under(self.sealed)
+
+    def open(self, ring: Ring) -> str:
+        """Return the plain text; raises `Unopenable`."""
+        return ring.open(self.sealed, context=self.field.context_of(self.pk))
+
+
+def name_of(field: EncryptedTextField) -> str:
+    """Return the name of a field for people: `vault.secret.value`."""
+    return f"{field.model._meta.label_lower}.{field.attname}"  # noqa: SLF001 - Django's public name for it
+
+
+def resting_in(field: EncryptedTextField, *, after: Any = None, limit: int | None = None) -> list[Resting]:
+    """Return what rests in a field in the order of the primary keys: at most `limit` texts, of rows `after` one."""
+    rows = field.model._base_manager.exclude(**{field.attname: ""}).order_by("pk")  # noqa: SLF001 - Django's public name
+    if after is not None:
+        rows = rows.filter(pk__gt=after)
+    found = rows.values_list("pk", field.attname)[:limit]
+    return [Resting(field, pk, sealed) for pk, sealed in found if sealed]
+
+
+def everything() -> Iterator[Resting]:
+    """Yield what rests in every field of the project."""
+    for field in encrypted_fields():
+        yield from resting_in(field)
+
+
+def keys_in_use() -> Counter[str]:
+    """Return how many texts rest under each key, by its id; what is no sealed text is left out."""
+    found: Counter[str] = Counter()
+    for resting in everything():
+        try:
+            found[resting.key_id] += 1
+        except Unopenable:
+            continue
+    return found
