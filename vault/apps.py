@@ -8,3 +8,7 @@ class VaultConfig(AppConfig):
 
     name = "vault"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks, which need the models."""
+        from vault import checks  # noqa: F401, PLC0415

@@ -27,7 +27,8 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _KEY_ID: Final = re.compile("[0-9a-f]{8}")
 _VERSION: Final = "v1"
-_VARIABLE: Final = "TOKENHUB_ENCRYPTION_KEY"
+KEY_VARIABLE: Final = "TOKENHUB_ENCRYPTION_KEY"
+KEY_FILE_VARIABLE: Final = f"{KEY_VARIABLE}_FILE"
 
 
 class KeyProblem(ValueError):
@@ -148,17 +149,17 @@ class Ring:
 
 def ring_from_environment(environ: Mapping[str, str]) -> Ring:
     """Return the ring in `TOKENHUB_ENCRYPTION_KEY`, or in the file named by `…_FILE`; raises `KeyProblem`."""
-    text = environ.get(_VARIABLE, "")
-    path = environ.get(f"{_VARIABLE}_FILE", "")
-    source = _VARIABLE
+    text = environ.get(KEY_VARIABLE, "")
+    path = environ.get(KEY_FILE_VARIABLE, "")
+    source = KEY_VARIABLE
     if not text.strip() and path:
-        source = f"the file named by {_VARIABLE}_FILE"
+        source = f"the file named by {KEY_FILE_VARIABLE}"
         try:
             text = Path(path).read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise KeyProblem(f"{source} cannot be read: {type(error).__name__}.") from None
     if not text.strip():
-        raise KeyProblem(f"{_VARIABLE} is not set: make a key with `tokenhub -generate-key`.")
+        raise KeyProblem(f"{KEY_VARIABLE} is not set: make a key with `tokenhub -generate-key`.")
     try:
         return Ring.parse(text)
     except KeyProblem as problem:

@@ -9,12 +9,17 @@ from vault.inventory import keys_in_use
 from vault.models import KeyCheck
 
 
+def is_migrated() -> bool:
+    """Tell whether the database has the vault's tables."""
+    return KeyCheck._meta.db_table in connection.introspection.table_names()  # noqa: SLF001 - Django's public name for it
+
+
 def verify(ring: Ring) -> None:
     """Raise `KeyProblem` naming the first key that the database knows and the ring does not; writes nothing.
 
     A database that has not been migrated yet knows no key.
     """
-    if KeyCheck._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001 - Django's public name for it
+    if not is_migrated():
         return
     known = dict(KeyCheck.objects.order_by("added_at", "key_id").values_list("key_id", "value"))
     # secrets that were sealed before any key was registered tell their key themselves

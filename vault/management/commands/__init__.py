@@ -1,0 +1,1 @@
+"""generatekey and rotatekeys."""
