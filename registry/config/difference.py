@@ -65,6 +65,7 @@ class RowChange:
     fields: tuple[FieldChange, ...] = ()
 
     def lines(self) -> Iterator[str]:
+        """The row, and below it the fields."""
         yield f"{self.kind} {self.name}: {self.status.value}"
         for change in self.fields:
             yield f"    {change}"

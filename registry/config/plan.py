@@ -25,6 +25,7 @@ class Step:
 
     @property
     def place(self) -> Place:
+        """Which row it is."""
         return self.change.kind, self.change.name
 
     @property

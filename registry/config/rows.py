@@ -73,7 +73,8 @@ def _faults_of_entry(entry: Entry) -> Iterator[Fault]:
 def faults_of(row: Row, path: str, *, exclude: Collection[str] = ()) -> Iterator[Fault]:
     """What the row's own rules find wrong with it, as faults of the entry at `path`."""
     try:
-        row.full_clean(exclude={"provider", "secret", *exclude}, validate_unique=False)
+        # the fields' validators say what the constraints say, and need no database that may not exist yet
+        row.full_clean(exclude={"provider", "secret", *exclude}, validate_unique=False, validate_constraints=False)
     except ValidationError as invalid:
         names = {column: name for name, column in COLUMNS[type(row)].items()}
         for column, errors in invalid.error_dict.items():

@@ -118,7 +118,7 @@ PROVIDERS: list[tuple[dict[str, Any], str]] = [
     ({"enabled": None}, ".enabled: give true or false, not nothing (null)"),
     ({"note": "\x1b[2J"}, ".note: holds a control character"),
     ({"connect_timeout": True}, ".connect_timeout: give a number, not true or false"),
-    ({"connect_timeout": 0}, ": Every timeout is more than 0 seconds."),
+    ({"connect_timeout": 0}, ".connect_timeout: Give seconds: more than 0, and no more than a day."),
     ({"connect_timeout": 1e9}, ".connect_timeout: Ensure this value is less than or equal to 86400."),
     ({"total_timeout": 10**400}, ".total_timeout: the number is too large"),
     ({"extra_headers": ["X-Team"]}, ".extra_headers: give an object of texts, not a list"),
@@ -130,7 +130,7 @@ PROVIDERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 MODELS: list[tuple[dict[str, Any], str]] = [
-    ({"id": "auto"}, ": A model needs an id, other than auto, which lets the router choose."),
+    ({"id": "auto"}, '.id: "auto" is how a caller lets the router choose; it cannot be an id.'),
     ({"id": ""}, ".id: This field cannot be blank."),
     ({"name": ""}, ".name: This field cannot be blank."),
     ({"weight": "90"}, ".weight: give a number, not a text"),

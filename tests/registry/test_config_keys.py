@@ -128,20 +128,33 @@ def test_the_canary_is_in_no_output(tmp_path: Path, caplog: pytest.LogCaptureFix
             assert CANARY not in repr(cursor.fetchall()), table
 
 
-def test_the_digest_survives_a_rotation_of_the_vaults_key() -> None:
+def test_a_rotation_of_the_vaults_key_is_no_edit() -> None:
     old, new = generate_key(), generate_key()
     with override_settings(TOKENHUB_KEY_RING=Ring.parse(old)):
         reload({"api_key": "sk-one"})
     both = Ring.parse(f"{new},{old}")
     with override_settings(TOKENHUB_KEY_RING=both):
-        assert "nothing to change" in reload({"api_key": "sk-one"}, keep_edits=True)
         assert "key: set → replaced" in reload({"api_key": "sk-two"}, keep_edits=True)
-        secret = Secret.objects.get()
-        secret.store("sk-two")
-        secret.save()
     with override_settings(TOKENHUB_KEY_RING=Ring.parse(new)):
         assert "nothing to change" in reload({"api_key": "sk-two"}, keep_edits=True)
         assert LoadedRow.objects.get().values["key"].startswith(f"sealed:{both.primary}.")
+
+
+def test_a_rotation_of_the_vaults_key_brings_nothing_back() -> None:
+    old, new = generate_key(), generate_key()
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(old)):
+        reload({"api_key": "sk-one"})
+    Provider.objects.all().delete()
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(f"{new},{old}")):
+        assert reload({"api_key": "sk-one"}, keep_edits=True)[0] == "provider openai: left deleted"
+
+
+def test_a_stored_key_that_nothing_is_compared_with_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reload({"api_key_env": "A_KEY"})
+    Provider.objects.update(secret=Secret.objects.create(name="mine", value=CANARY))
+    monkeypatch.delenv("TOKENHUB_ENCRYPTION_KEY")
+    with override_settings(TOKENHUB_KEY_RING=None):
+        assert reload({"api_key_env": "A_KEY"}, keep_edits=True)[0] == "provider openai: kept as edited"
 
 
 def test_without_a_ring_only_variables_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

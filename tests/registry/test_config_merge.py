@@ -193,6 +193,13 @@ def test_an_address_that_a_person_gave_first_is_trusted_once_the_file_gives_it()
     assert Provider.objects.get().may_be_private
 
 
+def test_trust_that_was_lost_comes_back_with_the_file() -> None:
+    reload(text_of({"base_url": "http://10.0.0.1"}))
+    Provider.objects.update(trusted_base_url="")
+    reload(text_of({"base_url": "http://10.0.0.1"}))
+    assert Provider.objects.get().may_be_private
+
+
 STORED, OTHER = {"api_key": "sk-one"}, {"api_key": "sk-two"}
 REFERS, ELSEWHERE = {"api_key_env": "ONE_KEY"}, {"api_key_env": "TWO_KEY"}
 OPENAI = {"type": "openai"}
