@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Cast
@@ -131,6 +130,13 @@ def validate_capabilities(value: Any) -> None:
         )
 
 
+def validate_public_id(value: str) -> None:
+    """Refuse what a caller could not send as the name of one model."""
+    _name_characters(value)
+    if value == "auto":
+        raise ValidationError('"auto" is how a caller lets the router choose; it cannot be an id.')
+
+
 def validate_aliases(value: Any) -> None:
     """Refuse anything but a list of names that a caller could send."""
     _validate_names(value, "aliases")
@@ -153,7 +159,10 @@ def validate_finite(value: float) -> None:
         raise ValidationError("Give a finite number.")
 
 
-_seconds: list[Callable[[Any], None]] = [validate_finite, MaxValueValidator(86_400)]
+def validate_seconds(value: float) -> None:
+    """Refuse what is no time to wait: nothing, less than nothing, or more than a day."""
+    if not 0 < value <= 86_400:
+        raise ValidationError("Give seconds: more than 0, and no more than a day.")
 
 
 class Provider(models.Model):
@@ -183,14 +192,18 @@ class Provider(models.Model):
         help_text="The key, kept in the vault.",
     )
     enabled = models.BooleanField(default=True)
-    connect_timeout = models.FloatField(validators=_seconds, default=5.0, help_text="Seconds to reach the provider.")
+    connect_timeout = models.FloatField(
+        validators=[validate_seconds], default=5.0, help_text="Seconds to reach the provider."
+    )
     first_byte_timeout = models.FloatField(
-        validators=_seconds, default=120.0, help_text="Seconds until it begins to answer."
+        validators=[validate_seconds], default=120.0, help_text="Seconds until it begins to answer."
     )
     idle_timeout = models.FloatField(
-        validators=_seconds, default=60.0, help_text="Seconds of silence within an answer."
+        validators=[validate_seconds], default=60.0, help_text="Seconds of silence within an answer."
     )
-    total_timeout = models.FloatField(validators=_seconds, default=600.0, help_text="Seconds for the whole answer.")
+    total_timeout = models.FloatField(
+        validators=[validate_seconds], default=600.0, help_text="Seconds for the whole answer."
+    )
     extra_headers = models.JSONField(
         default=dict,
         blank=True,
@@ -252,7 +265,7 @@ class Model(models.Model):
     """A model at a provider: the name callers use, what it can do and what it costs."""
 
     public_id = models.CharField(
-        "id", max_length=200, unique=True, validators=[_name_characters], help_text="What callers send as `model`."
+        "id", max_length=200, unique=True, validators=[validate_public_id], help_text="What callers send as `model`."
     )
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="models")
     name = models.CharField("name at the provider", max_length=200)

@@ -13,7 +13,9 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
-from registry.config import Config, ConfigInvalid, default_config, load, read
+from registry.config import Config, ConfigInvalid, default_config, load
+from registry.config.rows import check
+from registry.config.schema import survey
 from registry.models import LoadedRow, Provider
 from vault import keycheck
 from vault.crypto import KeyProblem
@@ -46,9 +48,13 @@ def _read(path: Path | None) -> Config | None:
     if source is None:
         return None
     try:
-        return read(source)
+        config, faults = survey(source)
     except ConfigInvalid as invalid:
-        raise StartRefused(f"{source}: {invalid}") from invalid
+        raise StartRefused(f"{source}: {invalid}") from None
+    faults += check(config, faults)
+    if faults:
+        raise StartRefused(f"{source}: {'; '.join(map(str, faults))}")
+    return config
 
 
 def _seal_under(variable: str) -> None:
@@ -79,11 +85,12 @@ def _require_free(host: str, port: int) -> None:
 def _verify_storage() -> None:
     """Refuse a key that does not fit the database, before a migration could write to it."""
     try:
+        ring = get_ring()
         if connection.vendor == "sqlite" and not Path(str(settings.DATABASES["default"]["NAME"])).exists():
             return
-        keycheck.verify(get_ring())
+        keycheck.verify(ring)
     except KeyProblem as problem:
-        raise StartRefused(f"the encryption key does not fit the database: {problem}") from problem
+        raise StartRefused(f"the encryption key: {problem}") from problem
     except DatabaseError as error:
         raise StartRefused(f"the database cannot be reached: {error}") from error
 
