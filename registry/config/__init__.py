@@ -1,7 +1,7 @@
 """Configuration files: read one, see what it would change, apply it, write one.
 
-Reading needs no Django, so that a server can look into its file before it is set up. `load` and `export` work with
-rows: they are imported when they are first asked for.
+`read` needs no Django, so that a server can look into its file before it is set up. What works with rows is imported
+when it is first asked for.
 """
 
 from importlib import import_module
@@ -13,11 +13,26 @@ from registry.config.schema import Config, default_config, read
 
 if TYPE_CHECKING:
     from registry.config.apply import load
+    from registry.config.rows import read_and_check
     from registry.config.writing import export
 
-__all__ = ["Config", "ConfigInvalid", "Difference", "Fault", "default_config", "export", "load", "read"]
+__all__ = [
+    "Config",
+    "ConfigInvalid",
+    "Difference",
+    "Fault",
+    "default_config",
+    "export",
+    "load",
+    "read",
+    "read_and_check",
+]
 
-_NEEDS_DJANGO = {"load": "registry.config.apply", "export": "registry.config.writing"}
+_NEEDS_DJANGO = {
+    "export": "registry.config.writing",
+    "load": "registry.config.apply",
+    "read_and_check": "registry.config.rows",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from registry.config.difference import Facts
-from registry.config.faults import Fault, nearest, within
-from registry.config.schema import MODEL, PROVIDER, Config, Entry
+from registry.config.faults import ConfigInvalid, Fault, nearest, within
+from registry.config.schema import MODEL, PROVIDER, Config, Entry, survey
 from registry.models import Model, Provider, ProviderType
 from vault.models import Secret
 
@@ -49,6 +50,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         value = float(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def read_and_check(source: str | Path) -> Config:
+    """Read a text or a file and judge it by the rows' own rules too; raises ConfigInvalid with all that is wrong.
+
+    Needs Django, but no database.
+    """
+    config, faults = survey(source)
+    faults += check(config, faults)
+    if faults:
+        raise ConfigInvalid(faults)
+    return config
 
 
 def check(config: Config, known: Iterable[Fault] = ()) -> list[Fault]:

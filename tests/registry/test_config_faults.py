@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from registry.config import ConfigInvalid, read
+from registry.config import ConfigInvalid, read, read_and_check
 from registry.models import LoadedRow, Model, Provider
 from vault.models import Secret
 
@@ -186,7 +186,18 @@ def test_one_mistake_is_told_once(text: str, places: list[str], tmp_path: Path) 
     assert [fault.partition(":")[0] for fault in faults_of(text, tmp_path)] == places
 
 
-def test_a_reader_without_a_database_tells_all_it_can() -> None:
+def test_a_file_is_judged_without_a_database() -> None:
+    with pytest.raises(ConfigInvalid) as error:
+        read_and_check(text_of({"connect_timeout": 0, "type": "vllm"}, {"cost_per_1k": -1, "weight": "x"}))
+    assert {fault.path for fault in error.value.faults} == {
+        "providers[0].connect_timeout",
+        "providers[0].base_url",
+        "models[0].cost_per_1k",
+        "models[0].weight",
+    }
+
+
+def test_a_reader_without_django_tells_all_it_can() -> None:
     with pytest.raises(ConfigInvalid) as error:
         read(text_of({"enabled": 1}, {"context_size": "big", "aliases": 3}))
     assert {fault.path for fault in error.value.faults} == {

@@ -7,8 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from registry.config.apply import load
 from registry.config.faults import ConfigInvalid
-from registry.config.rows import check
-from registry.config.schema import Config, survey
+from registry.config.rows import read_and_check
 from vault.crypto import KeyProblem, Unopenable
 
 
@@ -27,7 +26,7 @@ class Command(BaseCommand):
         file: Path = options["file"]
         try:
             difference = load(
-                _read(file),
+                read_and_check(file),
                 keep_edits=options["keep_edits"],
                 prune=options["prune"],
                 dry_run=options["dry_run"],
@@ -40,12 +39,3 @@ class Command(BaseCommand):
             raise CommandError(f"The vault cannot be used, nothing was changed: {problem}") from None
         for line in difference.lines():
             self.stdout.write(line)
-
-
-def _read(file: Path) -> Config:
-    """The file's text and what the rows' own rules say of it are judged at once, so that nobody mends it twice."""
-    config, faults = survey(file)
-    faults += check(config, faults)
-    if faults:
-        raise ConfigInvalid(faults)
-    return config
