@@ -161,13 +161,15 @@ def _open_session(*, private_allowed: bool) -> requests.Session:
     return session
 
 
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause of a failed call: the layers around it say nothing that a person could use."""
-    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) and isinstance(
-        inner, Exception
-    ):
-        error = inner
-    return str(error) or type(error).__name__
+def _reason(error: BaseException | None) -> str:
+    """Return what is at the bottom of a failed call: the layers around it say nothing that a person could use."""
+    bottom = ""
+    while isinstance(error, Exception):
+        if isinstance(error, urllib3.exceptions.NewConnectionError):
+            return str(error).partition(": ")[2]  # behind urllib3's name for the connection
+        bottom = str(error) or type(error).__name__
+        error = getattr(error, "reason", None) or error.__cause__ or error.__context__ or next(iter(error.args), None)
+    return bottom
 
 
 transport = Transport()

@@ -1,0 +1,54 @@
+"""Health says that the process lives; readiness says whether requests may come, and why not."""
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from registry.models import Model, Provider
+from tests.server import Gateway, model
+from vault.models import KeyCheck
+
+
+def serving() -> None:
+    echo = Provider.objects.create(name="echo", type="echo")
+    Model.objects.create(public_id="m", name="m", provider=echo, context_size=100)
+
+
+@pytest.mark.django_db
+def test_it_works(client: Client) -> None:
+    serving()
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reasons": []})
+    for path in ("/health", "/health/live"):
+        assert client.get(path).json() == {"status": "healthy"}
+
+
+@pytest.mark.django_db
+def test_without_a_model_nothing_is_ready(client: Client) -> None:
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "reasons": ["registry: no model can be called"]}
+
+
+@pytest.mark.django_db
+def test_another_key_is_told_by_its_id(client: Client) -> None:
+    serving()
+    KeyCheck.objects.create(key_id="0badc0de", value="0" * 32)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "0badc0de" in answer.json()["reasons"][0]
+
+
+def test_a_lost_database_is_told_while_requests_flow(tmp_path: Path) -> None:
+    config = {"providers": [{"name": "echo", "type": "echo"}], "models": [model("m", "echo")]}
+    with Gateway(tmp_path, config) as gateway:
+        assert gateway.post().ok
+        database = tmp_path / "var" / "tokenhub.sqlite3"
+        for file in database.parent.iterdir():
+            file.unlink()
+        database.mkdir()
+        answer = gateway.session.get(f"{gateway.url}/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"][0].startswith("database")
+        assert gateway.post().ok
