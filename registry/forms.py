@@ -119,8 +119,12 @@ class MergesEdits(forms.ModelForm[Any]):
             if name not in self.changed_data:
                 cleaned[name] = getattr(self.instance, name)
             elif self._was_changed_by_others(name, now[name]):
-                self.add_error(name, f"Somebody else changed this to {now[name]} meanwhile. Reload the page to go on.")
+                self.add_error(name, f"Somebody else changed this to {self._shown(name)} meanwhile. Reload to go on.")
         return cleaned
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self.instance, name)
+        return str(value if isinstance(value, Secret | Provider) else self.fields[name].prepare_value(value))
 
     def _was_changed_by_others(self, name: str, value: Any) -> bool:
         bound = self[name]

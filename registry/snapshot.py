@@ -155,7 +155,7 @@ def _rows_one_by_one(rows: QuerySet[Model], faults: dict[int, str]) -> Iterator[
 
 def _validate(row: Provider | Model) -> None:
     # foreign keys are the database's to check: asking it again would be a query a row
-    row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})  # noqa: SLF001 - Django's public name for it
+    row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})  # noqa: SLF001
     row.clean()
 
 
@@ -222,8 +222,8 @@ class Keeper:
     """
     Holds the picture of one process and looks every TOKENHUB_REFRESH_SECONDS whether the stamp has moved.
 
-    0 seconds mean no polling: `current` looks by itself, which is right for commands and tests. The look is a query
-    in a thread of its own, so neither the hub nor a caller ever waits for it, except the callers of a process's first.
+    The look is a query in a thread of its own, so neither the hub nor a caller ever waits for it, except the callers of
+    a process's first. Where nobody polls `current` looks by itself: 0 seconds mean that, for commands and tests.
     """
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ class Keeper:
         """The picture; after the first time this reads an attribute. Raises SnapshotUnavailable if there is none."""
         if self._polling_pid != os.getpid():
             self.start()
-        if not settings.TOKENHUB_REFRESH_SECONDS:
+        if self._polling_pid != os.getpid():
             self.refresh()
         elif self._picture is None:
             self._first_look.wait(FIRST_LOOK_SECONDS)
@@ -249,8 +249,8 @@ class Keeper:
         return self._picture
 
     def start(self) -> None:
-        """Begin to poll in this process, once however often it is called; after a fork, again."""
-        if self._polling_pid == os.getpid() or not settings.TOKENHUB_REFRESH_SECONDS:
+        """Begin to poll in this process, once however often it is called; after a fork, again. Not for pool threads."""
+        if self._polling_pid == os.getpid() or not settings.TOKENHUB_REFRESH_SECONDS or threads.in_pool_thread():
             return
         self._polling_pid = os.getpid()
         # made here: what is made before the fork may not be of gevent's kind, and may be held by a thread of the parent
@@ -290,7 +290,7 @@ class Keeper:
     def _swap(self, picture: Snapshot, faults: tuple[str, ...]) -> None:
         for fault in faults:
             if fault not in self._row_faults:
-                logger.error("a row of the registry does not validate and is ignored: %s", fault)
+                logger.error("a row of the registry does not validate and is not obeyed: %s", fault)
         self._picture, self._row_faults = picture, faults
 
     def _poll(self) -> None:

@@ -18,6 +18,12 @@ def gevent_is_patching() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
+def in_pool_thread() -> bool:
+    """Whether this is a real thread beside the hub: to wait here holds nobody up, and greenlets made here never run."""
+    # gevent is never imported at the top: it has no business in a process that it does not patch
+    return gevent_is_patching() and not import_module("gevent").get_hub().main_hub
+
+
 def with_fresh_connections(function: Callable[[*Ts], T], *args: *Ts) -> T:
     """Call `function` as a request would be: connections that broke or grew too old are closed before and after."""
     close_old_connections()
@@ -46,13 +52,9 @@ class Pool:
 
         In the calling thread instead where nothing waits cooperatively: without gevent, and in a real thread already.
         """
-        if not gevent_is_patching():
+        if not gevent_is_patching() or in_pool_thread():
             return function(*args)
-        # never imported at the top: gevent has no business in a process that it does not patch
-        gevent = import_module("gevent")
-        if not gevent.get_hub().main_hub:
-            return function(*args)
-        # gevent prints every exception that leaves a pool's task, so it is carried out as a value
+        # gevent prints every exception that leaves a pool's task, so it is carried out as a value and raised here
         carried = import_module("gevent.util").wrap_errors((Exception,), with_fresh_connections)
         result = self._pool_of_this_process().apply(carried, (function, *args))
         if isinstance(result, Exception):

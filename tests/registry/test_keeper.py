@@ -121,6 +121,21 @@ def test_polling_outlives_an_outage(settings: Settings, kept: Keeper) -> None:
 
 
 @polled
+def test_a_cut_connection_is_made_anew(settings: Settings, kept: Keeper) -> None:
+    settings.TOKENHUB_REFRESH_SECONDS = 0.02
+    kept.start()
+    assert kept.current().models == ()
+    if connection.vendor == "postgresql":
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}")
+            assert cursor.fetchone()[0] >= 1
+    a_model()
+    until(lambda: bool(kept.current().named("small")))
+    assert kept.status().fault == ""
+
+
+@polled
 def test_a_start_into_an_outage_is_no_end(settings: Settings, kept: Keeper) -> None:
     settings.TOKENHUB_REFRESH_SECONDS = 0.02
     Stamp.objects.all().delete()
@@ -129,7 +144,7 @@ def test_a_start_into_an_outage_is_no_end(settings: Settings, kept: Keeper) -> N
     stamp.install()
     a_model()
     until(lambda: kept.status().version is not None)
-    assert kept.current().named("small")
+    until(lambda: bool(kept.current().named("small")))
 
 
 def rename(old: str, new: str) -> None:
