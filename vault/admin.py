@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from simple_history.admin import SimpleHistoryAdmin
 
 from vault.crypto import KeyProblem, Unopenable
-from vault.models import Secret, validate_key
+from vault.models import Secret, validate_key, validate_variable
 
 
 class SecretForm(forms.ModelForm[Secret]):
@@ -31,7 +31,13 @@ class SecretForm(forms.ModelForm[Secret]):
         fields = ["name", "note", "env_name"]
         help_texts = {"env_name": "Instead of a key: where the gateway reads it whenever it is used: OPENAI_API_KEY."}
 
-    @sensitive_variables()
+    def clean_env_name(self) -> str:
+        """Judge the name before it is put into the row."""
+        name = str(self.cleaned_data["env_name"])
+        if name:
+            validate_variable(name)
+        return name
+
     def clean(self) -> dict[str, Any]:
         """Put the key or the variable into the row, which has either."""
         given = super().clean() or self.cleaned_data
@@ -55,9 +61,6 @@ class _HidesAlways(SafeExceptionReporterFilter):
         return True
 
 
-_hide = [method_decorator(sensitive_post_parameters()), method_decorator(sensitive_variables())]
-
-
 @admin.register(Secret)
 class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without types
     """Names, hints and histories of secrets."""
@@ -79,7 +82,7 @@ class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without 
         ),
     ]
 
-    @method_decorator(_hide)
+    @method_decorator([sensitive_post_parameters(), sensitive_variables()])
     def changeform_view(
         self,
         request: HttpRequest,

@@ -113,6 +113,10 @@ class EncryptedTextField(_TextField):
             self._refuse_plain(value)
         return super().get_db_prep_save(value, connection)
 
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Offer only what makes sense of a sealed text: whether it is empty, or the very one."""
+        return super().get_lookup(lookup_name) if lookup_name in {"exact", "in", "isnull"} else None
+
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         """Judge a text and return it, still sealed where it was not set; a text that looks sealed is but a text."""
         self.validate(value, model_instance)
