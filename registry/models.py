@@ -42,7 +42,9 @@ RESERVED_HEADERS = frozenset(
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _name_characters = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", "Letters, digits and . _ : / @ + - only, beginning with a letter or a digit."
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
+    "Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.",
+    code="characters",  # under "invalid", a JSON field would tell of bad JSON instead
 )
 
 

@@ -13,9 +13,8 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
-from registry.config import Config, ConfigInvalid, default_config, load
-from registry.config.rows import check
-from registry.config.schema import survey
+from registry.config import Config, ConfigInvalid, default_config, load, read_and_check
+from registry.config.schema import Vault
 from registry.models import LoadedRow, Provider
 from vault import keycheck
 from vault.crypto import KeyProblem
@@ -48,18 +47,14 @@ def _read(path: Path | None) -> Config | None:
     if source is None:
         return None
     try:
-        config, faults = survey(source)
+        return read_and_check(source)
     except ConfigInvalid as invalid:
-        raise StartRefused(f"{source}: {invalid}") from None
-    faults += check(config, faults)
-    if faults:
-        raise StartRefused(f"{source}: {'; '.join(map(str, faults))}")
-    return config
+        raise StartRefused(f"{source}: {'; '.join(map(str, invalid.faults))}") from None
 
 
 def _seal_under(variable: str) -> None:
     """Start over with the key from the variable that the file names, where the settings were read with another."""
-    if variable != settings.TOKENHUB_KEY_VARIABLE:
+    if variable not in {Vault.encryption_key_env, settings.TOKENHUB_KEY_VARIABLE}:
         os.environ["TOKENHUB_KEY_VARIABLE"] = variable
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very command that is running
 

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             name='HistoricalProvider',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('name', models.CharField(db_index=True, max_length=64, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$', 'Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.')])),
+                ('name', models.CharField(db_index=True, max_length=64, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$', 'Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.', code='characters')])),
                 ('type', models.CharField(choices=[('openai', 'OpenAI'), ('anthropic', 'Anthropic'), ('vllm', 'vLLM or another OpenAI-compatible server'), ('echo', 'Echo (built in, for trying out)')], max_length=32)),
                 ('base_url', models.CharField(blank=True, help_text='With or without /v1. Empty: the public address of this type.', max_length=500, validators=[registry.models.validate_base_url], verbose_name='base URL')),
                 ('enabled', models.BooleanField(default=True)),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             name='Provider',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$', 'Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.')])),
+                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$', 'Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.', code='characters')])),
                 ('type', models.CharField(choices=[('openai', 'OpenAI'), ('anthropic', 'Anthropic'), ('vllm', 'vLLM or another OpenAI-compatible server'), ('echo', 'Echo (built in, for trying out)')], max_length=32)),
                 ('base_url', models.CharField(blank=True, help_text='With or without /v1. Empty: the public address of this type.', max_length=500, validators=[registry.models.validate_base_url], verbose_name='base URL')),
                 ('trusted_base_url', models.CharField(blank=True, editable=False, help_text='The base URL that a configuration file or command set; only that one may be a private address.', max_length=500)),
