@@ -1,7 +1,7 @@
 """One try at one provider: ask, pass on what it says, and record how it went, however it ends."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from accounts.prices import cost_micro
@@ -23,21 +23,13 @@ def run(
     a usage is counted here and flagged as estimated.
     """
     began = time.monotonic()
-    counted: Usage | None = None
-    output = 0
+    adapter = ADAPTERS[model.provider.type]
     try:
         with (
             patience.within(model.provider.total_timeout),
-            closing(ADAPTERS[model.provider.type].answer(request, model, patience, transport)) as pieces,
+            closing(adapter.answer(request, model, patience, transport)) as pieces,
         ):
-            for piece in pieces:
-                if isinstance(piece, Finish):
-                    record.reason, counted = piece.reason, piece.usage
-                    continue
-                if piece.content:
-                    output += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
-                    record.ttft_ms = _milliseconds_since(began) if record.ttft_ms is None else record.ttft_ms
-                yield piece
+            yield from _counted(pieces, request, record, began)
         record.status = 200
     except ProviderFailure as failure:
         record.status, record.error = failure.upstream_status, failure.code
@@ -47,18 +39,37 @@ def run(
         raise
     finally:
         record.ms = _milliseconds_since(began)
-        if counted is not None:
-            record.usage = counted
-        elif output:
-            record.usage = Usage(uncached=tokens.estimate(request.fields), output=output, estimated=True)
-        used = record.usage
-        record.cost_micro = cost_micro(
-            model,
-            uncached=used.uncached,
-            cache_read=used.cache_read,
-            cache_write=used.cache_write,
-            output=used.output,
-        )
+        record.cost_micro = _cost_micro(model, record.usage)
+
+
+def _counted(pieces: Iterator[Delta | Finish], request: Request, record: Attempt, began: float) -> Generator[Delta]:
+    """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
+    told: Usage | None = None
+    seen = 0
+    try:
+        for piece in pieces:
+            if isinstance(piece, Finish):
+                record.reason, told = piece.reason, piece.usage
+                continue
+            if piece.content:
+                seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
+                record.ttft_ms = _milliseconds_since(began) if record.ttft_ms is None else record.ttft_ms
+            yield piece
+    finally:
+        if told is not None:
+            record.usage = told
+        elif seen:
+            record.usage = Usage(uncached=tokens.estimate(request.fields), output=seen, estimated=True)
+
+
+def _cost_micro(model: ModelFacts, used: Usage) -> int:
+    return cost_micro(
+        model,
+        uncached=used.uncached,
+        cache_read=used.cache_read,
+        cache_write=used.cache_write,
+        output=used.output,
+    )
 
 
 def _milliseconds_since(began: float) -> float:

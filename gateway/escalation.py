@@ -34,14 +34,14 @@ def answer(request: Request, route: Route, patience: Patience, *, transport: Tra
                 held = _until_content(pieces)
             except ProviderFailure as error:
                 failure = error
-                if error.moves_on is MovesOn.NOWHERE:
-                    break
-                if error.moves_on is MovesOn.LARGER:
-                    smallest_window = model.context_size
-                continue
-            yield from held
-            yield from pieces
-            return
+            else:
+                yield from held
+                yield from pieces
+                return
+        if failure.moves_on is MovesOn.NOWHERE:
+            break
+        if failure.moves_on is MovesOn.LARGER:
+            smallest_window = model.context_size
     raise failure or NoModelCanServe("No model was tried.")
 
 

@@ -29,16 +29,9 @@ def read_body(request: HttpRequest) -> bytes:
         _discard(request, stream)
         raise too_large
     late = BodyTimeout(f"The body did not arrive within {settings.TOKENHUB_BODY_SECONDS:g} seconds.")
-    body = bytearray()
     try:
         with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, late):
-            while length is None or len(body) < length:
-                piece = stream.read(_PIECE_BYTES if length is None else min(_PIECE_BYTES, length - len(body)))
-                if not piece:
-                    break
-                body += piece
-                if len(body) > most:
-                    break
+            body = _take(stream, most + 1 if length is None else length)
     except BodyTimeout:
         _hang_up_after_answer(request)
         raise
@@ -50,6 +43,14 @@ def read_body(request: HttpRequest) -> bytes:
     if length is not None and len(body) < length:
         raise InvalidRequest(f"The body has {len(body)} bytes; the header announced {length}.")
     return bytes(body)
+
+
+def _take(stream: Any, most: int) -> bytearray:
+    """Read until the end of the stream or until there are `most` bytes."""
+    body = bytearray()
+    while len(body) < most and (piece := stream.read(min(_PIECE_BYTES, most - len(body)))):
+        body += piece
+    return body
 
 
 def _announced_length(request: HttpRequest) -> int | None:

@@ -1,25 +1,33 @@
-"""Keeps people's pages away from the hub that serves the API."""
+"""Two doors: programs go straight to their view, people's pages are kept away from the hub that serves programs."""
 
 from collections.abc import Callable
+from typing import Final
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import resolve
 
 from registry import threads
 
+_PROGRAMS: Final = ("/v1/", "/health")
 
-class PeopleInThreads:
-    """Runs everything under `/admin/` in a real thread.
 
-    Pages hash passwords, write to the database and render for many milliseconds; under gevent each of these would hold
-    up every stream of the worker.
+class Doors:
+    """Stands before everything that only people need: sessions, CSRF, messages, hosts, history.
+
+    Their pages run in a real thread. They hash passwords, write to the database and render for many milliseconds; under
+    gevent each of these would hold up every stream of the worker. Programs authenticate in every request, and probes
+    come under any host name.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request, here or in a thread."""
-        if not request.path.startswith("/admin/"):
-            return self._get_response(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a program here, a person in a thread."""
+        if request.path_info.startswith(_PROGRAMS):
+            match = resolve(request.path_info)
+            answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+            return answer
         request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
         return threads.run(self._get_response, request)

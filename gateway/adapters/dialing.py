@@ -5,6 +5,7 @@ a name cannot point elsewhere between the check and the call (DNS rebinding).
 """
 
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -33,16 +34,15 @@ def dial(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
     fault: OSError | None = None
     for family, kind, protocol, _, address in found:
         channel = socket.socket(family, kind, protocol)
-        try:
-            _prepare(channel, connection)
-            channel.connect(address)
-        except OSError as error:
-            channel.close()
-            fault = error
-        except BaseException:
-            channel.close()
-            raise
-        else:
+        with ExitStack() as undo:
+            undo.callback(channel.close)
+            try:
+                _prepare(channel, connection)
+                channel.connect(address)
+            except OSError as error:
+                fault = error
+                continue
+            undo.pop_all()
             return channel
     raise NewConnectionError(connection, f"{host} does not answer: {fault}") from fault
 
