@@ -49,7 +49,7 @@ class SecretForm(forms.ModelForm[Secret]):
             self.instance.store(given["key"])
         elif given["env_name"] and "env_name" in self.changed_data:
             self.instance.refer(given["env_name"])
-        elif not given["env_name"] and not self.instance.key_id:
+        elif not given["env_name"] and not self.instance.is_stored:
             raise ValidationError("Give a key, or the name of the environment variable that holds it.")
         return given
 
@@ -69,7 +69,7 @@ class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without 
     list_display = ["name", "shown", "set_at", "key_id", "note"]
     search_fields = ["name", "note", "env_name"]
     readonly_fields = ["shown", "set_at", "key_id"]
-    history_list_display = ["set_at"]
+    history_list_display = ["new_key", "set_at"]
     fieldsets = [
         (None, {"fields": ["name", "note"]}),
         (
@@ -118,13 +118,18 @@ class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without 
         if form.has_changed():
             super().save_model(request, obj, form, change)
 
+    def new_key(self, version: Any) -> str:
+        """Whether a version in the history brought another key or variable."""
+        earlier = version.prev_record
+        return "yes" if earlier is None or earlier.set_at != version.set_at else "no"
+
     @admin.display(description="holds")
     def shown(self, secret: Secret) -> str:
         """What may be seen of it; old versions in the history have no key of their own."""
         if hasattr(secret, "_history"):
             return f"env:{secret.env_name}" if secret.env_name else "a key that is not kept"
         try:
-            return secret.hint if secret.key_id or secret.env_name else "-"
+            return secret.hint if secret.is_stored or secret.env_name else "-"
         except (KeyProblem, Unopenable) as reason:
             return f"cannot be opened: {reason}"
 

@@ -32,8 +32,14 @@ def check_key(**_: Any) -> list[CheckMessage]:
 @register()
 def check_key_file(**_: Any) -> list[CheckMessage]:
     """Warn of a key that every user of the machine can read."""
-    path = Path(os.environ.get(KEY_FILE_VARIABLE, ""))
-    if os.environ.get(KEY_VARIABLE) or not path.is_file() or not path.stat().st_mode & stat.S_IROTH:
+    path = os.environ.get(KEY_FILE_VARIABLE, "")
+    if os.environ.get(KEY_VARIABLE) or not path:
+        return []
+    try:
+        is_exposed = bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except OSError:  # vault.E001 tells it
+        return []
+    if not is_exposed:
         return []
     text = f"The file named by {KEY_FILE_VARIABLE} can be read by every user of this machine."
     return [Warning(text, hint="Take that right away: `chmod o-r`.", id="vault.W001")]

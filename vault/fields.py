@@ -41,8 +41,10 @@ class _OpensOnAccess(DeferredAttribute):
     field: EncryptedTextField
 
     def __get__(self, instance: models.Model | None, cls: type[models.Model] | None = None) -> Any:
-        value = super().__get__(instance, cls)
-        if instance is not None and isinstance(value, Sealed) and not isinstance(value, _Loaded):
+        if instance is None:
+            return self
+        value = self.field.held(instance)
+        if isinstance(value, Sealed) and not isinstance(value, _Loaded):
             return get_ring().open(value, context=self.field.context_of(instance.pk))
         return value
 
@@ -71,9 +73,11 @@ class EncryptedTextField(_TextField):
 
     def held(self, instance: models.Model) -> str | None:
         """Return what the instance holds, unopened: `Sealed` where it was not set since it was read."""
-        if self.attname not in vars(instance):
-            instance.refresh_from_db(fields=[self.attname])
-        return cast(str | None, vars(instance)[self.attname])
+        state = vars(instance)
+        if self.attname not in state:  # it was deferred
+            rows = self.model._base_manager.using(instance._state.db)  # noqa: SLF001 - what refresh_from_db() reads
+            state[self.attname] = rows.values_list(self.attname, flat=True).get(pk=instance.pk)
+        return cast(str | None, state[self.attname])
 
     def at_rest(self, instance: models.Model) -> str | None:
         """Return the text as it rests, or would rest: sealed under the first key if it was set on the instance."""

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from simple_history.models import HistoricalRecords
 
-from vault.crypto import Hidden, sealed_under
+from vault.crypto import Hidden, is_sealed, sealed_under
 from vault.fields import EncryptedTextField, Sealed
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -84,7 +84,7 @@ class Secret(models.Model):
     def clean(self) -> None:
         """Judge a key that was set; one that rests sealed was judged before."""
         super().clean()
-        if self._held and not isinstance(self._held, Sealed):
+        if self._held and not self.is_stored:
             validate_key(self._held)
 
     @sensitive_variables()
@@ -115,9 +115,14 @@ class Secret(models.Model):
         return f"••••{text[-_SHOWN_CHARACTERS:] if len(text) >= _SHORTEST_SHOWN else ''}"
 
     @property
+    def is_stored(self) -> bool:
+        """Whether a text rests sealed in its row, not set since it was read."""
+        return isinstance(self._held, Sealed)
+
+    @property
     def key_id(self) -> str:
-        """The id of the ring's key that it rests under; empty for a reference and for what was not saved yet."""
-        return sealed_under(self._held) if isinstance(self._held, Sealed) else ""
+        """The id of the key that it rests under; empty where nothing rests, or something that was never sealed."""
+        return sealed_under(self._held) if self.is_stored and is_sealed(self._held) else ""
 
     @property
     def _held(self) -> str:

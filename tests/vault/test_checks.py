@@ -70,3 +70,12 @@ def test_a_key_file_that_everybody_reads(
     assert found() == []
     monkeypatch.delenv("TOKENHUB_ENCRYPTION_KEY")
     assert [message.id for message in checks.check_key_file()] == ids
+
+
+def test_a_key_file_that_is_missing_is_told_once(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TOKENHUB_KEY_RING = None
+    monkeypatch.delenv("TOKENHUB_ENCRYPTION_KEY")
+    monkeypatch.setenv("TOKENHUB_ENCRYPTION_KEY_FILE", str(tmp_path / "missing"))
+    assert [message.id for message in found()] == ["vault.E001"]
