@@ -232,3 +232,11 @@ def test_a_row_that_learns_its_key_too_late_is_told() -> None:
 
     assert [message.id for message in Late._meta.get_field("text").check()] == ["vault.E003"]
     assert FIELD.check() == []
+
+
+def test_a_row_comes_back_to_its_place_as_it_was_sealed() -> None:
+    before = column(a_secret())
+    secret = Secret.objects.get()
+    Secret.objects.all().delete()
+    secret.save()
+    assert column(secret) == before
