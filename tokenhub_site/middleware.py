@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
 
@@ -28,6 +28,8 @@ class Doors:
         if request.path_info.startswith(_PROGRAMS):
             match = resolve(request.path_info)
             answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+            if isinstance(answer, HttpResponse):
+                answer.setdefault("Content-Length", str(len(answer.content)))
             return answer
         request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
         return threads.run(self._get_response, request)

@@ -11,7 +11,7 @@ from registry.config.difference import Facts
 from registry.config.faults import ConfigInvalid, Fault, nearest, within
 from registry.config.schema import MODEL, PROVIDER, Config, Entry, survey
 from registry.models import Model, Provider, ProviderType
-from vault.models import Secret
+from vault.models import Secret, validate_key
 
 Row = Provider | Model
 
@@ -77,10 +77,14 @@ def _faults_of_entry(entry: Entry) -> Iterator[Fault]:
     columns = COLUMNS[type(row)].items()
     missing = {column for name, column in columns if name not in entry.given and not getattr(row, column)}
     yield from faults_of(row, entry.path, exclude=missing)
+    given = entry.given
     try:
-        Secret(name="-", env_name=entry.given.get("api_key_env", "")).clean_fields()
+        if "api_key" in given:
+            validate_key(given["api_key"].reveal())
+        Secret(name="-", env_name=given.get("api_key_env", "")).clean_fields()
     except ValidationError as invalid:
-        yield Fault(within(entry.path, "api_key_env"), " ".join(invalid.messages))
+        field = "api_key" if "api_key" in given else "api_key_env"
+        yield Fault(within(entry.path, field), " ".join(invalid.messages))
 
 
 def faults_of(row: Row, path: str, *, exclude: Collection[str] = ()) -> Iterator[Fault]:

@@ -48,6 +48,13 @@ def test_it_works(tmp_path: Path) -> None:
     assert not any(table.objects.exists() for table in (Provider, Model, Secret, LoadedRow))
 
 
+@pytest.mark.django_db
+def test_a_key_that_no_header_can_carry_is_not_repeated(tmp_path: Path) -> None:
+    entry = without(PROVIDER, "api_key_env") | {"api_key": "sk-canary-caf\u00e9"}
+    (fault,) = faults_of(json.dumps({"providers": [entry], "models": [MODEL]}), tmp_path)
+    assert fault == "providers[0].api_key: A key is one line of ASCII text: letters, digits, punctuation."
+
+
 TEXT = [
     ("", "not JSON: Expecting value (line 1, column 1)"),
     ('{\n "models": [,]}', "not JSON: Expecting value (line 2, column 13)"),
