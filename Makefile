@@ -20,7 +20,7 @@ NEW_KEY = from vault.crypto import generate_key; print(generate_key())
 NEW_ENV = import secrets; from vault.crypto import generate_key; \
 	print(f'TOKENHUB_ENCRYPTION_KEY={generate_key()}\nSECRET_KEY={secrets.token_urlsafe(50)}')
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --quiet $(if $(UPGRADE),--upgrade)
+LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --system-certs --quiet $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
