@@ -11,7 +11,7 @@ import openai
 import orjson
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripted import ScriptedProvider
@@ -95,6 +95,7 @@ def test_scripts_are_played_in_turn_and_then_the_default(provider: ScriptedProvi
     assert (one.json()["choices"][0]["message"]["content"], one.headers["x-odd"]) == ("one", "yes")
     assert [model["id"] for model in listed.json()["data"]] == ["a", "b"]
     assert default.json()["choices"][0]["message"]["content"] == "Hello from here"
+    provider.default = HANG
     provider.play(HANG)
     provider.start_afresh()
     assert post(provider).ok
@@ -192,7 +193,7 @@ def test_silence_lasts_until_the_caller_leaves(provider: ScriptedProvider, scrip
     provider.wait_until(lambda: provider.open_connections == 0)
     (left,) = provider.closed_early
     assert left.events == events
-    assert 0.15 < left.after < 1
+    assert 0.15 < left.after < 5
     assert left.at < time.monotonic()
 
 
@@ -203,17 +204,17 @@ def test_silence_ends_with_patience() -> None:
 
 
 def test_a_caller_who_leaves_in_the_middle_is_noticed_at_once(provider: ScriptedProvider) -> None:
-    provider.play(Script(FIVE, delay_between_pieces=0.05), Script(FIVE, delay_before_headers=5))
+    provider.play(Script(FIVE, delay_between_pieces=0.5), Script(FIVE, delay_before_headers=5))
     with requests.post(provider.url, json={"stream": True}, stream=True, timeout=2) as answer:
         next(answer.iter_content(None))
         left_at = time.monotonic()
     provider.wait_until(lambda: len(provider.closed_early) == 1)
-    assert provider.closed_early[0].at - left_at < 0.5
+    assert provider.closed_early[0].at - left_at < 0.4
     assert 1 <= provider.closed_early[0].events < 6
     with pytest.raises(requests.Timeout):
         requests.post(provider.url, json={}, timeout=0.1)
     provider.wait_until(lambda: len(provider.closed_early) == 2)
-    assert provider.closed_early[1].after < 1
+    assert provider.closed_early[1].after < 4
 
 
 def test_pieces_are_chunks(provider: ScriptedProvider) -> None:
@@ -225,6 +226,7 @@ def test_pieces_are_chunks(provider: ScriptedProvider) -> None:
     )
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.lists(st.binary(min_size=1, max_size=9), max_size=5),
     st.integers(1, 9) | st.lists(st.integers(-1, 50)).map(tuple),
