@@ -1,0 +1,69 @@
+"""A log record is one line of JSON, and what looks like a credential is cut."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import pytest
+
+from tokenhub_site.logs import JsonLines, redact
+
+
+def line(message: str, *arguments: object, **extra: Any) -> dict[str, Any]:
+    record = logging.makeLogRecord(
+        {"name": "gateway.x", "levelname": "INFO", "msg": message, "args": arguments} | extra
+    )
+    written = JsonLines().format(record)
+    assert "\n" not in written
+    told: dict[str, Any] = orjson.loads(written)
+    return told
+
+
+def test_it_works() -> None:
+    told = line("done %s", "it\nall", status=200, models={1: ["a"]})
+    assert (
+        told.items()
+        >= {
+            "level": "info",
+            "logger": "gateway.x",
+            "message": "done it\nall",
+            "status": 200,
+            "models": {"1": ["a"]},
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer abcdefgh12345",
+        "bearer  abc.def-ghi~1",
+        "sk-proj-abcdefgh",
+        "key: sk_live_12345678",
+        "gsk_abcdef123",
+        "th_ab12cd_secretpart",
+    ],
+)
+def test_credentials_are_cut(text: str) -> None:
+    told = line("said %s", text, note=f"({text})")
+    assert "…" in told["message"]
+    for part in ("efgh", "ghi", "5678", "f123", "secretpart"):
+        assert part not in orjson.dumps(told).decode()
+
+
+def test_ordinary_words_stay() -> None:
+    assert redact("the task-list of monkey-business costs 5") == "the task-list of monkey-business costs 5"
+
+
+def test_an_exception_is_told_on_the_same_line() -> None:
+    try:
+        raise ValueError("Bearer abcdefgh12345")
+    except ValueError:
+        told = line("failed", exc_info=sys.exc_info())
+    assert "ValueError" in told["exception"]
+    assert "abcdefgh" not in told["exception"]
+
+
+def test_what_json_does_not_know_is_told_as_text() -> None:
+    assert line("x", path=object)["path"].startswith("<class")
