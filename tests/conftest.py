@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from registry.snapshot import Keeper, keeper
-from tests.provider import ScriptedProvider
+from tests.scripted import ScriptedProvider
 from tests.server import Gateway, model
 
 

@@ -83,7 +83,17 @@ class Gateway:
         raise AssertionError(f"the gateway did not start:\n{self.log}")
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        """Stop it, and hold that it left in good order: no worker behind, no key in the log."""
+        workers = [Path("/proc", child) for child in self._children()]
+        code = self.stop()
+        assert code == 0, f"the gateway ended in disorder ({code}):\n{self.log}"
+        assert [worker for worker in workers if worker.exists()] == []
+        keys = self.environment["TOKENHUB_ENCRYPTION_KEY"].split(",")
+        assert [key for key in keys if key and key in self.log] == []
+
+    def _children(self) -> list[str]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return children.read_text().split() if children.exists() else []
 
     @property
     def pid(self) -> int:

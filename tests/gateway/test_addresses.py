@@ -8,7 +8,8 @@ from gateway.errors import Unreachable
 from gateway.patience import Patience
 from registry.models import ProviderType
 from registry.snapshot import ProviderFacts
-from tests.provider import Script, ScriptedProvider
+from tests.scripted import ScriptedProvider
+from tests.scripted_script import raw, redirect
 
 
 def facts(url: str, *, trusted: bool) -> ProviderFacts:
@@ -39,8 +40,9 @@ def call(url: str, *, trusted: bool) -> int:
 
 
 def test_it_works(provider: ScriptedProvider) -> None:
+    provider.play(raw(b"{}"))
     assert call(provider.url, trusted=True) == 200
-    assert provider.requests[-1].headers["x-team"] == "search"
+    assert provider.requests[-1].header("x-team") == "search"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::ffff:127.0.0.1]"])
@@ -52,6 +54,7 @@ def test_a_private_address_is_refused_unless_it_is_trusted(provider: ScriptedPro
 
 def test_an_allowed_host_and_port_may_be_called(provider: ScriptedProvider, settings: Settings) -> None:
     settings.TOKENHUB_PRIVATE_UPSTREAMS = [f"localhost:{provider.port}"]
+    provider.play(raw(b"{}"))
     assert call(f"http://localhost:{provider.port}/", trusted=False) == 200
     with pytest.raises(Unreachable):
         call(f"http://127.0.0.1:{provider.port}/", trusted=False)
@@ -66,7 +69,7 @@ def test_some_addresses_are_never_called(host: str) -> None:
 
 
 def test_a_redirect_is_not_followed(provider: ScriptedProvider, other: ScriptedProvider) -> None:
-    provider.play(Script(status=302, headers={"Location": other.url}, body=b""))
+    provider.play(redirect(other.url, status=302))
     assert call(provider.url, trusted=True) == 302
     assert other.requests == []
 
@@ -78,4 +81,5 @@ def test_a_name_without_an_address_is_told() -> None:
 
 def test_the_environments_proxies_are_not_used(provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    provider.play(raw(b"{}"))
     assert call(provider.url, trusted=True) == 200

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import requests
 
-from tests.provider import ScriptedProvider
+from tests.scripted import ScriptedProvider
 from tests.server import Gateway
 
 CHAT = "/v1/chat/completions"

@@ -5,16 +5,16 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.provider import Script, ScriptedProvider, chat_answer, chat_events
+from tests.scripted import ScriptedProvider
+from tests.scripted_openai import chat, chat_stream
+from tests.scripted_script import Says, Script, Tokens, raw, raw_stream
 from tests.server import Gateway
 
 
 def test_it_works(gateway: Gateway, provider: ScriptedProvider) -> None:
     answer = gateway.post()
     assert answer.status_code == 200
-    assert answer.content == chat_answer(
-        ("Hello", " from", " here"), {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    )
+    assert answer.content == chat_stream()(provider.requests[-1]).body
     assert answer.headers["x-tokenhub-model"] == "best"
     assert answer.headers["x-tokenhub-provider"] == "first"
     assert answer.headers["x-tokenhub-attempts"] == "1"
@@ -29,7 +29,8 @@ def test_a_stream_comes_back_event_by_event(gateway: Gateway, provider: Scripted
     answer = gateway.post(stream=True)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-accel-buffering"] == "no"
-    assert answer.content == b"".join(chat_events(("Hello", " from", " here"), None))
+    said = chat_stream()(provider.requests[-1]).events
+    assert answer.content == b"".join(event.raw for event in said if not event.usage)
     assert provider.requests[-1].json["stream_options"] == {"include_usage": True}
 
 
@@ -45,8 +46,8 @@ def test_odd_events_are_relayed_byte_for_byte(gateway: Gateway, provider: Script
         b'data:{"choices":[{"delta":{"content":"b"}}]}\r\rdata: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n',
         b"data: [DONE]\n\n",
     ]
-    for split in (0, 1, 7):
-        provider.play(Script(events=events, split=split))
+    for split in ((), 1, 7):
+        provider.play(Script(raw_stream(*events), split=split))
         assert gateway.post(stream=True).content == b"".join(events)
 
 
@@ -74,9 +75,9 @@ def test_what_a_request_may_cost_is_kept_from_the_provider(gateway: Gateway, pro
 
 def test_only_our_own_headers_reach_the_provider(gateway: Gateway, provider: ScriptedProvider) -> None:
     gateway.post()
-    headers = provider.requests[-1].headers
-    assert headers["authorization"] == "Bearer sk-canary-of-first"
-    assert set(headers) == {
+    received = provider.requests[-1]
+    assert received.header("authorization") == "Bearer sk-canary-of-first"
+    assert {name.lower() for name, _ in received.headers} == {
         "host",
         "content-type",
         "accept",
@@ -111,7 +112,7 @@ def test_the_log_has_one_line_a_call_without_the_prompt(gateway: Gateway) -> Non
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_missing_usage_is_estimated(gateway: Gateway, provider: ScriptedProvider, stream: bool) -> None:
-    provider.play(Script(usage=False) if not stream else Script(events=list(chat_events(("a", "b"), None))))
+    provider.play(chat_stream(["a", "b"], include_usage=False))
     answer = gateway.post(stream=stream)
     assert answer.content
     call = gateway.call_of(answer)
@@ -120,25 +121,23 @@ def test_a_missing_usage_is_estimated(gateway: Gateway, provider: ScriptedProvid
 
 
 @pytest.mark.parametrize(
-    ("usage", "told"),
+    ("says", "told"),
     [
-        ({"prompt_tokens": -5, "completion_tokens": -1}, (0, 0)),
-        ({"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}, (10, 2)),
-        ({"prompt_tokens": "x"}, (0, 0)),
+        (chat(usage=Tokens(-5, -1)), (0, 0)),
+        (chat(usage=Tokens(10, 2, cached=4)), (10, 2)),
+        (raw(b'{"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": "x"}}'), (0, 0)),
     ],
 )
 def test_odd_usages_are_clamped(
-    gateway: Gateway, provider: ScriptedProvider, usage: dict[str, object], told: tuple[int, int]
+    gateway: Gateway, provider: ScriptedProvider, says: Says, told: tuple[int, int]
 ) -> None:
-    provider.play(Script(usage=usage))
+    provider.play(says)
     call = gateway.call_of(gateway.post())
     assert (call["input_tokens"], call["output_tokens"]) == told
 
 
 def test_of_two_usages_the_last_wins(gateway: Gateway, provider: ScriptedProvider) -> None:
-    events = list(chat_events(("a",), {"prompt_tokens": 1, "completion_tokens": 1}))
-    second = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":8}}\n\n'
-    provider.play(Script(events=[*events[:-1], second, events[-1]]))
+    provider.play(chat_stream(["a"], usages=[Tokens(1, 1), Tokens(9, 8)]))
     answer = gateway.post(stream=True)
     assert answer.content
     call = gateway.call_of(answer)

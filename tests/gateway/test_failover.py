@@ -6,11 +6,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.provider import Script, ScriptedProvider, chat_events, error
-from tests.server import Gateway, model, wait_for
+from tests.scripted import ScriptedProvider
+from tests.scripted_openai import chat_stream, error
+from tests.scripted_script import HANG, Cut, Says, Script, raw, raw_stream, redirect
+from tests.server import Gateway, model
 
-GOOD = list(chat_events(("one", " two", " three"), None))
-ERROR_IN_BAND = [b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n']
+GOOD = chat_stream(["one", " two", " three"])
 
 
 def test_it_works(gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider) -> None:
@@ -23,7 +24,7 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider, other: ScriptedP
     assert "sk-canary" not in str(other.requests[0])
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("as_stream", [False, True])
 @pytest.mark.parametrize(
     "script",
     [
@@ -34,26 +35,26 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider, other: ScriptedP
         error(429, "later", headers={"Retry-After": "7"}),
         error(503, "busy"),
         error(529, "overloaded"),
-        Script(status=302, headers={"Location": "http://127.0.0.1:1/"}, body=b"", framing="length"),
-        Script(status=204, body=b"", framing="close"),
-        Script(body=b"<html>hello</html>", headers={"Content-Type": "text/html"}),
-        Script(body=b'{"error": {"message": "in a 200"}}'),
-        Script(body=b""),
-        Script(body=b'{"choices": []}', framing="length", lie=50),
-        Script(events=[], framing="close"),
-        Script(events=ERROR_IN_BAND),
-        Script(events=GOOD[:1] + ERROR_IN_BAND),
-        Script(events=GOOD, cut_after=0),
-        Script(events=GOOD, cut_after=1, reset=True),
-        Script(events=[b"data: not json\n\n"]),
+        redirect("http://127.0.0.1:1/"),
+        Script(raw(status=204), framing="close"),
+        raw(b"<html>hello</html>", content_type="text/html"),
+        error(200, "in a 200"),
+        raw(b""),
+        Script(raw(b'{"choices": []}'), length_off_by=50),
+        raw_stream(),
+        raw_stream(b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n'),
+        chat_stream([], fails_with="overloaded"),
+        Script(GOOD, cut=Cut()),
+        Script(GOOD, cut=Cut(after=0)),
+        Script(GOOD, cut=Cut(after_bytes=10, how="reset")),
+        raw_stream(b"data: not json\n\n"),
     ],
-    ids=lambda script: f"{script.status}-{(script.body or b''.join(script.events or []))[:30]!r}-{script.cut_after}",
 )
 def test_every_failure_before_the_first_word_moves_on(
-    gateway: Gateway, provider: ScriptedProvider, script: Script, *, stream: bool
+    gateway: Gateway, provider: ScriptedProvider, script: Says | Script, *, as_stream: bool
 ) -> None:
     provider.play(script)
-    answer = gateway.post(stream=stream)
+    answer = gateway.post(stream=as_stream)
     assert answer.status_code == 200
     assert answer.headers["x-tokenhub-model"] == "next"
     assert b"error" not in answer.content
@@ -78,7 +79,7 @@ def test_the_callers_own_fault_is_told_in_the_providers_words(
         "param": "temperature",
         "code": 400,
     }
-    provider.play(Script(status=422, body=orjson.dumps({"error": words, "more": 1})))
+    provider.play(raw(orjson.dumps({"error": words, "more": 1}), status=422))
     answer = gateway.post()
     assert answer.status_code == 422
     assert answer.json() == {"error": {**words, "message": "temperature: ••••", "code": None}, "more": 1}
@@ -89,11 +90,12 @@ def test_the_callers_own_fault_is_told_in_the_providers_words(
 def test_a_cut_after_words_is_told_in_band(
     gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider
 ) -> None:
-    provider.play(Script(events=GOOD, cut_after=3))
+    provider.play(Script(GOOD, cut=Cut(after=3)))
     answer = gateway.post(stream=True)
     content = answer.content
-    assert content.startswith(b"".join(GOOD[:3]))
-    event = content.removeprefix(b"".join(GOOD[:3]))
+    said = b"".join(event.raw for event in GOOD(provider.requests[0]).events[:3])
+    assert content.startswith(said)
+    event = content.removeprefix(said)
     assert orjson.loads(event.removeprefix(b"data: "))["error"]["code"] == "provider_error"
     assert b"[DONE]" not in content
     assert other.requests == []
@@ -103,31 +105,31 @@ def test_a_cut_after_words_is_told_in_band(
 
 
 def test_a_stream_without_an_end_is_told_in_band(gateway: Gateway, provider: ScriptedProvider) -> None:
-    provider.play(Script(events=GOOD[:3], framing="close"))
+    provider.play(Script(GOOD, framing="close", cut=Cut(after=3)))
     assert b'"error"' in gateway.post(stream=True).content
 
 
 def test_silence_in_an_answer_is_told_in_band(gateway: Gateway, provider: ScriptedProvider) -> None:
-    provider.play(Script(events=GOOD, silent_after=2))
+    provider.play(Script(GOOD, cut=Cut(after=2, how="silence")))
     began = time.monotonic()
     content = gateway.post(stream=True).content
-    assert content.startswith(b"".join(GOOD[:2]))
+    assert content.count(b"\n\n") == 2 + 1
     assert b"provider_timeout" in content
     assert time.monotonic() - began < 4
-    assert wait_for(lambda: provider.requests[0].left_after is not None)
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
 
 
 def test_a_provider_that_never_answers_is_left(gateway: Gateway, provider: ScriptedProvider) -> None:
-    provider.play(Script(silent=True))
+    provider.play(HANG)
     began = time.monotonic()
     answer = gateway.post()
     assert answer.headers["x-tokenhub-model"] == "next"
     assert 1.5 < time.monotonic() - began < 5
-    assert wait_for(lambda: provider.requests[0].left_after is not None)
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
 
 
 def test_nobody_left_is_told_with_a_request_id(provider: ScriptedProvider, tmp_path: Path) -> None:
-    provider.play(error(503, "down", headers={"Retry-After": "9"}))
+    provider.default = error(503, "down", headers={"Retry-After": "9"})
     config = {
         "providers": [{"name": "only", "type": "vllm", "base_url": provider.url}],
         "models": [model("one", "only"), model("two", "only")],

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.provider import Script, ScriptedProvider, chat_events
+from tests.scripted import ScriptedProvider
+from tests.scripted_openai import chat_stream
+from tests.scripted_script import HANG, Cut, Script
 from tests.server import Gateway, model, wait_for
 
-SLOW = Script(events=list(chat_events([f" {n}" for n in range(40)], None)), pause=0.1)
+WORDS = chat_stream([f" {n}" for n in range(40)], include_usage=False)
+SLOW = Script(WORDS, delay_between_pieces=0.1)
 
 
 def config(provider: ScriptedProvider) -> dict[str, object]:
@@ -28,7 +31,7 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider) -> None:
     next(events)
     left_at = time.monotonic()
     answer.close()
-    assert wait_for(lambda: provider.requests[0].left_after is not None)
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
     assert time.monotonic() - left_at < 1.0
     call = gateway.call_of(answer)
     assert (call["status"], call["error"], call["estimated"]) == (499, "caller_left", True)
@@ -36,7 +39,7 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [Script(silent=True), Script(silent_after=1, events=SLOW.events)], ids=["headers", "words"]
+    "script", [HANG, Script(WORDS, cut=Cut(after_bytes=10, how="silence"))], ids=["headers", "words"]
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_leaving_while_the_provider_is_silent(
@@ -50,7 +53,7 @@ def test_leaving_while_the_provider_is_silent(
             timeout=0.4,
         )
     left_at = time.monotonic()
-    assert wait_for(lambda: provider.requests and provider.requests[0].left_after is not None)
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
     assert time.monotonic() - left_at < 1.0
     assert other.requests == []
     assert wait_for(lambda: gateway.calls()[-1]["error"] == "caller_left")
@@ -58,7 +61,7 @@ def test_leaving_while_the_provider_is_silent(
 
 
 def test_streams_finish_when_the_worker_stops(provider: ScriptedProvider, tmp_path: Path) -> None:
-    provider.play(SLOW)
+    provider.default = SLOW
     with Gateway(tmp_path, config(provider)) as gateway:
         idle = requests.Session()
         idle.get(f"{gateway.url}/health")

@@ -6,7 +6,8 @@ from django.test import Client
 from django.urls import reverse
 
 from registry.models import Model, Provider
-from tests.provider import ScriptedProvider, error
+from tests.scripted import ScriptedProvider
+from tests.scripted_openai import error
 from vault.models import Secret
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,7 +5,9 @@ import asyncio
 import openai
 import pytest
 
-from tests.provider import Script, ScriptedProvider, chat_events
+from tests.scripted import ScriptedProvider
+from tests.scripted_openai import chat_stream
+from tests.scripted_script import Cut, Script
 from tests.server import Gateway
 
 
@@ -66,7 +68,7 @@ def test_the_gateways_own_fields_go_in_extra_body(client: openai.OpenAI) -> None
 
 
 def test_an_error_in_band_is_raised(client: openai.OpenAI, provider: ScriptedProvider) -> None:
-    provider.play(Script(events=list(chat_events(("one", "two"), None)), cut_after=2))
+    provider.play(Script(chat_stream(["one", "two"]), cut=Cut(after=2)))
     stream = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "hi"}], stream=True)
     with pytest.raises(openai.APIError, match="first broke off"):
         list(stream)

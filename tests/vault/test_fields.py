@@ -90,13 +90,53 @@ def test_a_failed_save_can_be_repeated() -> None:
     assert Secret.objects.get(name="mine").value == "sk-second-0123456"
 
 
-def test_it_is_read_again() -> None:
+def test_what_was_saved_is_sealed_once_and_kept_sealed() -> None:
+    secret = a_secret()
+    before = column(secret)
+    assert secret.key_id == get_ring().primary
+    assert TEXT.encode() not in pickle.dumps(secret)
+    secret.save()
+    assert column(secret) == before
+    assert secret.value == TEXT
+
+
+def test_a_save_that_was_rolled_back_can_be_repeated() -> None:
+    a_secret()
+    secret = Secret.objects.get()
+    secret.store("sk-second-0123456")
+    with transaction.atomic():
+        secret.save()
+        transaction.set_rollback(True)
+    assert Secret.objects.get().value == TEXT
+    secret.save()
+    assert Secret.objects.get().value == "sk-second-0123456"
+
+
+@pytest.mark.parametrize("fields", [None, ["value"], ["value", "note"]])
+def test_it_is_read_again(fields: list[str] | None) -> None:
     secret = a_secret()
     edit = Secret.objects.get()
     edit.store("sk-edited-0123456")
     edit.save()
-    secret.refresh_from_db()
+    secret.refresh_from_db(fields=fields)
     assert secret.value == "sk-edited-0123456"
+
+
+def test_to_be_read_again_does_not_count_as_set(settings: Any) -> None:
+    before = column(a_secret())
+    secret = Secret.objects.get()
+    settings.TOKENHUB_KEY_RING = a_ring()  # nothing is opened for it
+    secret.refresh_from_db()
+    secret.save()
+    assert column(secret) == before
+    assert TEXT.encode() not in pickle.dumps(secret)
+
+
+def test_another_field_that_is_read_again_leaves_it_alone() -> None:
+    secret = a_secret()
+    secret.store("sk-second-0123456")
+    secret.refresh_from_db(fields=["note"])
+    assert secret.value == "sk-second-0123456"
 
 
 def test_it_may_be_deferred() -> None:

@@ -46,6 +46,31 @@ def test_a_new_key_beside_the_old_one_is_fine() -> None:
         keycheck.verify(new)
 
 
+def test_a_start_between_a_rotation_and_the_drop_of_the_old_key_does_not_hold_it(settings: Any) -> None:
+    old, new = a_ring(), a_ring()
+    both = joined(new, old)
+    settings.TOKENHUB_KEY_RING = old
+    keycheck.register(old)
+    secret = a_secret()
+    settings.TOKENHUB_KEY_RING = both
+    keycheck.register(both)
+    assert keycheck.retire(both) == []
+    secret.store("sk-second-0123456")
+    secret.save()
+    assert keycheck.retire(both) == [old.primary]
+    keycheck.register(both)
+    keycheck.verify(new)
+    assert set(checks()) == {new.primary}
+
+
+def test_every_key_that_something_rests_under_is_learnt(settings: Any) -> None:
+    old, new = a_ring(), a_ring()
+    settings.TOKENHUB_KEY_RING = old
+    a_secret()
+    keycheck.register(joined(new, old))
+    assert set(checks()) == {old.primary, new.primary}
+
+
 def test_another_key_of_the_same_id_is_told() -> None:
     ring = a_ring()
     impostor = Ring(ring.ids, {ring.primary: b"x" * 32})

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.test.utils import isolate_apps
 
 from tests.vault.rows import TEXT, a_reference, a_ring, a_secret, column, joined, put
 from vault import keycheck
 from vault.crypto import sealed_under
-from vault.fields import encrypted_fields
+from vault.fields import EncryptedTextField, encrypted_fields
 from vault.inventory import everything, keys_in_use, texts_in
 from vault.models import KeyCheck, Secret
-from vault.rotation import keys_needed, reseal
+from vault.rotation import reseal
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = a_ring(), a_ring()
@@ -38,9 +40,9 @@ def in_need() -> Iterator[None]:
     def answer(**_: Any) -> list[str]:
         return [OLD.primary]
 
-    keys_needed.connect(answer)
+    keycheck.keys_needed.connect(answer)
     yield
-    keys_needed.disconnect(answer)
+    keycheck.keys_needed.disconnect(answer)
 
 
 def rotate(*arguments: str) -> str:
@@ -155,6 +157,30 @@ def test_a_wrong_ring_changes_nothing(settings: Any) -> None:
             rotate(*arguments)
     assert [resting.sealed for resting in everything()] == before
     assert known() == {OLD.primary}
+
+
+@pytest.mark.django_db(transaction=True)
+@isolate_apps("vault")
+def test_rows_without_a_text_do_not_end_a_batch() -> None:
+    class Maybe(models.Model):
+        id = models.IntegerField(primary_key=True)
+        text = EncryptedTextField(null=True)  # noqa: DJ001 - the very thing that is tried
+
+        class Meta:
+            app_label = "vault"
+
+        def __str__(self) -> str:
+            return "maybe"
+
+    field = Maybe._meta.get_field("text")
+    with connection.schema_editor() as editor:
+        editor.create_model(Maybe)
+    try:
+        Maybe.objects.bulk_create([Maybe(id=number, text=text) for number, text in enumerate([None, "", None, TEXT])])
+        assert [resting.pk for resting in texts_in(field, limit=2)] == [3]
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Maybe)
 
 
 def test_a_batch_has_rows() -> None:
