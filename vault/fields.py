@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
@@ -21,6 +22,12 @@ else:
 
 class Sealed(str):
     """A sealed text as it stands in the database."""
+
+    __slots__ = ()
+
+
+class _New(Sealed):
+    """A text that was set on an instance and sealed for its row: every save of that instance writes it."""
 
     __slots__ = ()
 
@@ -58,7 +65,8 @@ class EncryptedTextField(_TextField):
 
     A text that was not set on the instance is not written by `save()`, which thus undoes neither a rotation nor an
     edit made meanwhile. The row must know its primary key before it is saved (a UUID by default, say), because the
-    key is part of the seal. A history of the model leaves the field out (`excluded_fields`).
+    key is part of the seal. A model with such a field is a `SealedRow`; its history leaves the field out
+    (`excluded_fields`).
     """
 
     descriptor_class = _OpensOnAccess
@@ -84,7 +92,7 @@ class EncryptedTextField(_TextField):
         value = self.held(instance)
         if not value or isinstance(value, Sealed):
             return value
-        return Sealed(get_ring().seal(value, context=self.context_of(instance.pk)))
+        return _New(get_ring().seal(value, context=self.context_of(instance.pk)))
 
     def from_db_value(self, value: str | None, *_: object) -> str | None:
         """Mark what comes from the database, so that it is opened on access."""
@@ -92,10 +100,11 @@ class EncryptedTextField(_TextField):
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Seal a text that was set and leave the column alone otherwise; raises `Unopenable` for another row's seal."""
-        value = self.held(model_instance)
-        if not value or not isinstance(value, Sealed):
-            return self.at_rest(model_instance)
-        if not add:
+        value = self.at_rest(model_instance)
+        vars(model_instance)[self.attname] = value  # what was set is sealed once, and no plain text stays behind
+        if not isinstance(value, Sealed):
+            return value
+        if not add and not isinstance(value, _New):
             return models.F(self.attname)
         get_ring().open(value, context=self.context_of(model_instance.pk))
         return value
@@ -157,6 +166,23 @@ class EncryptedTextField(_TextField):
         if value and not isinstance(value, Sealed):
             message = f"{self.name} is sealed row by row: set it on the instance and call save()"
             raise TypeError(message)
+
+
+class SealedRow(models.Model):
+    """A row with sealed fields, which are read again without being opened."""
+
+    class Meta:
+        abstract = True
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Iterable[str] | None = None, from_queryset: Any = None
+    ) -> None:
+        """Read the row again; its sealed texts when they are looked at, for what Django copies counts as set."""
+        sealed = {field.attname for field in self._meta.concrete_fields if isinstance(field, EncryptedTextField)}
+        asked = None if fields is None else set(fields)
+        for name in sealed if asked is None else sealed & asked:
+            vars(self).pop(name, None)
+        super().refresh_from_db(using, None if asked is None else asked - sealed, from_queryset)
 
 
 def encrypted_fields() -> list[EncryptedTextField]:

@@ -56,10 +56,10 @@ def rows_of(field: EncryptedTextField) -> QuerySet[Model]:
 
 def texts_in(field: EncryptedTextField, *, after: Any = None, limit: int | None = None) -> list[Resting]:
     """Return what rests in a field in the order of the primary keys: at most `limit` texts, of rows `after` one."""
-    rows = rows_of(field).exclude(**{field.attname: ""}).order_by("pk")
+    rows = rows_of(field).exclude(**{field.attname: ""}).exclude(**{f"{field.attname}__isnull": True}).order_by("pk")
     if after is not None:
         rows = rows.filter(pk__gt=after)
-    return [Resting(field, pk, sealed) for pk, sealed in rows.values_list("pk", field.attname)[:limit] if sealed]
+    return [Resting(field, pk, sealed) for pk, sealed in rows.values_list("pk", field.attname)[:limit]]
 
 
 def everything() -> Iterator[Resting]:

@@ -1,12 +1,18 @@
 """Whether the ring is the one that the database was sealed under: asked before anything is opened or written."""
 
 import hmac
+from typing import Any
 
 from django.db import connection, transaction
+from django.dispatch import Signal
 
 from vault.crypto import KeyProblem, Ring
 from vault.inventory import keys_in_use
 from vault.models import KeyCheck
+
+# Asks the other rooms for the keys that they need for what they derived from them: a receiver returns their ids. A key
+# that somebody needs is not retired.
+keys_needed = Signal()
 
 
 def is_migrated() -> bool:
@@ -34,8 +40,24 @@ def verify(ring: Ring) -> None:
 
 
 def register(ring: Ring) -> None:
-    """Make the ring's keys known to the database, once it has been verified."""
+    """Make the ring's keys known to the database, once it has been verified: the first, and others that are needed.
+
+    An old key that `retire` forgot is not learnt again by a start in between: it may be dropped at any time later.
+    """
     with transaction.atomic():
         verify(ring)
-        for key_id in ring.ids:
+        for key_id in _needed(ring).intersection(ring.ids):
             KeyCheck.objects.get_or_create(key_id=key_id, defaults={"value": ring.check_value(key_id)})
+
+
+def retire(ring: Ring) -> list[str]:
+    """Forget the keys under which nothing rests any more and that nobody needs; returns their ids."""
+    unused = KeyCheck.objects.exclude(key_id__in=_needed(ring))
+    retired = sorted(unused.values_list("key_id", flat=True))
+    unused.delete()
+    return retired
+
+
+def _needed(ring: Ring) -> set[str]:
+    answers: list[tuple[Any, Any]] = keys_needed.send(sender=KeyCheck)
+    return {ring.primary, *keys_in_use(), *(key_id for _, key_ids in answers for key_id in key_ids)}

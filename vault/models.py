@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from simple_history.models import HistoricalRecords
 
 from vault.crypto import Hidden, is_sealed, sealed_under
-from vault.fields import EncryptedTextField, Sealed
+from vault.fields import EncryptedTextField, Sealed, SealedRow
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _OWN_VARIABLE: Final = re.compile(r"(TOKENHUB|DJANGO|PG|POSTGRES|REDIS|DATABASE|SECRET_KEY)\w*")
@@ -55,7 +55,7 @@ def _read_variable(name: str) -> str:
     return text
 
 
-class Secret(models.Model):
+class Secret(SealedRow):
     """A provider's key: either stored (sealed), or a reference to an environment variable that is read at use."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -116,7 +116,7 @@ class Secret(models.Model):
 
     @property
     def is_stored(self) -> bool:
-        """Whether a text rests sealed in its row, not set since it was read."""
+        """Whether its text is sealed: read from its row, or saved since it was set."""
         return isinstance(self._held, Sealed)
 
     @property

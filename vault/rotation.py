@@ -3,18 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from django.dispatch import Signal
 
 from vault.crypto import Ring, Unopenable
 from vault.fields import EncryptedTextField, Sealed, encrypted_fields
 from vault.inventory import Resting, keys_in_use, rows_of, texts_in
-from vault.models import KeyCheck
-
-# Asks the other rooms for the keys that they need for what they derived from them: a receiver returns their ids. A key
-# that somebody needs is not retired.
-keys_needed = Signal()
 
 
 @dataclass
@@ -63,17 +55,6 @@ def reseal(resting: Resting, ring: Ring) -> bool:
             return True
         current = current.again()
     return False
-
-
-def retire(ring: Ring) -> list[str]:
-    """Forget the keys under which nothing rests any more and that nobody needs; returns their ids."""
-    needed = {ring.primary, *keys_in_use()}
-    answers: list[tuple[Any, Any]] = keys_needed.send(sender=KeyCheck)
-    needed.update(key_id for _, key_ids in answers for key_id in key_ids)
-    unused = KeyCheck.objects.exclude(key_id__in=needed)
-    retired = sorted(unused.values_list("key_id", flat=True))
-    unused.delete()
-    return retired
 
 
 def _batches(encrypted: EncryptedTextField, size: int) -> Iterator[list[Resting]]:

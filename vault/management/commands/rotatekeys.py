@@ -9,7 +9,7 @@ from vault import keycheck
 from vault.crypto import KeyProblem, Ring
 from vault.inventory import name_of
 from vault.ring import get_ring
-from vault.rotation import outdated, retire, rotate
+from vault.rotation import outdated, rotate
 
 
 class Command(BaseCommand):
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             seen, resealed, closed = seen + batch.seen, resealed + batch.resealed, closed | batch.closed
             self.stdout.write(f"{name_of(batch.field)}: {seen} read, {resealed} sealed again")
             self.stdout.flush()
-        retired = retire(ring)
+        retired = keycheck.retire(ring)
         self.stdout.write(f"Everything that opens rests under key {ring.primary}; {resealed} sealed again.")
         for key_id in retired:
             self.stdout.write(f"Key {key_id} is not needed any more: you may drop it from TOKENHUB_ENCRYPTION_KEY.")
