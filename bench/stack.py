@@ -1,0 +1,128 @@
+"""The processes of a measurement: the gateway on one core, the fake provider and the load on another."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import orjson
+
+from bench.load import Result
+from vault.crypto import generate_key
+
+ROOT = Path(__file__).resolve().parent.parent
+CORES = sorted(os.sched_getaffinity(0))
+GATEWAY_CORE, OTHER_CORE = CORES[0], CORES[-1]
+_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running gateway (`url`) before a running provider (`direct`); `worker` is the process id of its one worker."""
+
+    url: str
+    direct: str
+    worker: int
+    start_seconds: float
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the worker has used."""
+        times = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float:
+        """Return the worker's resident memory."""
+        pages = int(Path(f"/proc/{self.worker}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def running(pause: float = 0.0) -> Iterator[Stack]:
+    """Start provider and gateway and end both, whatever happens; `pause` in seconds between events of a stream."""
+    provider_port, gateway_port = _free_port(), _free_port()
+    with TemporaryDirectory(prefix="tokenhub-bench-") as folder:
+        config = {
+            "providers": [
+                {"name": "fake", "type": "vllm", "base_url": f"http://127.0.0.1:{provider_port}"},
+                {"name": "echo", "type": "echo"},
+            ],
+            "models": [
+                {"id": "fake", "provider": "fake", "weight": 90, "context_size": 1_000_000},
+                {"id": "echo", "provider": "echo", "context_size": 1_000_000},
+            ],
+        }
+        Path(folder, "config.json").write_bytes(orjson.dumps(config))
+        provider = _start([sys.executable, "-m", "bench.provider", str(provider_port), str(pause)], OTHER_CORE, folder)
+        command = [sys.executable, "-m", "tokenhub_site.cli", "-config", f"{folder}/config.json"]
+        began = time.perf_counter()
+        gateway = _start([*command, "--host", "127.0.0.1", "--port", str(gateway_port)], GATEWAY_CORE, folder)
+        try:
+            url = f"http://127.0.0.1:{gateway_port}"
+            _await(f"{url}/health/ready", gateway)
+            started = time.perf_counter() - began
+            worker = int(Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()[0])
+            yield Stack(
+                f"{url}/v1/chat/completions", f"http://127.0.0.1:{provider_port}/v1/chat/completions", worker, started
+            )
+        finally:
+            for process in (gateway, provider):
+                process.terminate()
+                process.wait(20)
+
+
+def load(url: str, body: object, *, connections: int, seconds: float, requests: int = 0) -> Result:
+    """Run the load in a process of its own, beside the provider, and return what it saw."""
+    words = [url, orjson.dumps(body).decode(), str(connections), str(seconds), str(requests)]
+    process = subprocess.run(
+        [*_pinned(OTHER_CORE), sys.executable, "-m", "bench.load", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        timeout=seconds + 120,
+        check=True,
+    )
+    return Result(**orjson.loads(process.stdout))
+
+
+def _start(command: Sequence[str], core: int, folder: str) -> subprocess.Popen[bytes]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TOKENHUB_ENV_FILE": "",
+        "TOKENHUB_DATA_DIR": folder,
+        "TOKENHUB_ENCRYPTION_KEY": generate_key(),
+        "WEB_CONCURRENCY": "1",
+    }
+    with Path(folder, "log").open("ab") as log:
+        return subprocess.Popen([*_pinned(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def _pinned(core: int) -> list[str]:
+    pin = f"import os, sys; os.sched_setaffinity(0, [{core}]); os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", pin]
+
+
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+    ends = time.monotonic() + _START_SECONDS
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, ConnectionError):
+            time.sleep(0.02)
+    message = "the gateway did not start"
+    raise RuntimeError(message)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,20 @@
+"""The benchmark runs, and its figures are complete. How fast anything is, is not asked here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+
+from tests.server import ROOT
+
+
+def test_it_works(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True)
+    figures = orjson.loads(file.read_bytes())
+    assert all(len(rounds) == 1 for rounds in figures.values())
+    for name, (figure,) in figures.items():
+        assert figure == 0 if name.endswith("failed") else figure >= 0, name
+        assert name in done.stdout
