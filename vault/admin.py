@@ -1,12 +1,14 @@
 """The admin of secrets: keys go in and never come out."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import method_decorator
+from django.urls import URLPattern
 from django.views.debug import SafeExceptionReporterFilter
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from simple_history.admin import SimpleHistoryAdmin
@@ -61,6 +63,17 @@ class _HidesAlways(SafeExceptionReporterFilter):
         return True
 
 
+def _telling_nothing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Return the view with error pages that tell nothing of what was typed."""
+
+    @wraps(view)
+    def quiet(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.exception_reporter_filter = _HidesAlways()  # Django looks for it there
+        return view(request, *args, **kwargs)
+
+    return sensitive_post_parameters()(sensitive_variables()(quiet))
+
+
 @admin.register(Secret)
 class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without types
     """Names, hints and histories of secrets."""
@@ -82,17 +95,12 @@ class SecretAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without 
         ),
     ]
 
-    @method_decorator([sensitive_post_parameters(), sensitive_variables()])
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """The page of a secret, whose errors tell nothing of what was typed."""
-        request.exception_reporter_filter = _HidesAlways()  # Django looks for it there
-        return cast(HttpResponse, super().changeform_view(request, object_id, form_url, extra_context))
+    def get_urls(self) -> list[URLPattern]:
+        """Keep what was typed out of errors from the outside in: even to look for the session may fail."""
+        patterns = cast(list[URLPattern], super().get_urls())
+        for pattern in patterns:
+            pattern.callback = _telling_nothing(pattern.callback)
+        return patterns
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None

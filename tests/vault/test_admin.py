@@ -1,13 +1,16 @@
 """The admin of secrets: a key goes in and is found on no page, in no history, log, mail or dump."""
 
 import re
+from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import count
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 
@@ -51,6 +54,23 @@ def stored(people: Client, key: str = CANARY) -> Secret:
     """A secret typed into the admin."""
     post(people, page("add"), key=key)
     return Secret.objects.get()
+
+
+def while_statements_fail(act: Callable[[], Any]) -> Iterator[Any]:
+    """Do something again and again while the database fails at its first statement, its second, and so on."""
+    for last in count(1):
+        left = iter(range(last))
+
+        def fail(execute: Callable[..., Any], *arguments: Any, left: Iterator[int] = left, last: int = last) -> Any:
+            if next(left, None) == last - 1:
+                raise OperationalError("gone")
+            return execute(*arguments)
+
+        with connection.execute_wrapper(fail):
+            answer = act()
+        if next(left, None) is not None:
+            return
+        yield answer
 
 
 def test_it_works(people: Client) -> None:
@@ -103,6 +123,23 @@ def test_an_error_shows_no_key(
     assert debug == ("KeyProblem" in answer.content.decode())
     assert len(mailoutbox) == (0 if debug else 2)
     assert "canary" not in str([(mail.subject, mail.body, mail.alternatives) for mail in mailoutbox])
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_outage_at_any_statement_shows_no_key(
+    debug: bool, people: Client, settings: Any, mailoutbox: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = stored(people, key="sk-earlier-0123456")
+    settings.DEBUG, settings.ADMINS = debug, [("Ops", "ops@example.com")]
+    people.raise_request_exception = False
+    answers = list(while_statements_fail(lambda: people.post(page("change", secret.pk), form(key=CANARY, name="late"))))
+    # where only Django's own look at a constraint fails, it leaves that to the database and saves
+    refused = [answer for answer in answers if answer.status_code == 500]
+    assert len(refused) >= 10
+    assert debug == ("OperationalError" in refused[0].content.decode())
+    assert len(mailoutbox) == (0 if debug else len(refused))
+    told = [*(answer.content.decode() for answer in answers), *(mail.body for mail in mailoutbox), caplog.text]
+    assert [text for text in told if "canary" in text] == []
 
 
 def test_an_empty_key_keeps_the_stored_one(people: Client) -> None:
