@@ -78,9 +78,9 @@ def dockerfile() -> list[Stage]:
     return stages
 
 
-def compose(name: str) -> dict[str, Any]:
-    """Return a compose file."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+def compose() -> dict[str, Any]:
+    """Return the compose file."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     return content
 
 
@@ -201,11 +201,7 @@ def test_it_runs_without_rights_and_writes_to_one_directory() -> None:
 
 
 def test_base_images_have_a_version() -> None:
-    services = [
-        service
-        for name in ("docker-compose.yml", "docker-compose.scale.yml")
-        for service in compose(name)["services"].values()
-    ]
+    services = compose()["services"].values()
     images = [stage.base for stage in dockerfile()] + [service["image"] for service in services if "image" in service]
     assert len(images) == 5
     for image in images:
@@ -267,7 +263,7 @@ def test_the_documented_compose_file_fits_the_image() -> None:
 
 
 def test_the_compose_file_keeps_the_data_and_gives_no_rights() -> None:
-    content = compose("docker-compose.yml")
+    content = compose()
     service = content["services"]["tokenhub"]
     assert service["volumes"] == ["data:/data"]
     assert "data" in content["volumes"]
@@ -278,7 +274,7 @@ def test_the_compose_file_keeps_the_data_and_gives_no_rights() -> None:
 
 
 def test_a_stop_waits_longer_than_the_streams_may_take() -> None:
-    grace = int(compose("docker-compose.yml")["services"]["tokenhub"]["stop_grace_period"].removesuffix("s"))
+    grace = int(compose()["services"]["tokenhub"]["stop_grace_period"].removesuffix("s"))
     graceful = re.search(
         r'"TOKENHUB_GRACEFUL_TIMEOUT", (\d+)', (ROOT / "tokenhub_site" / "gunicorn_conf.py").read_text()
     )
@@ -286,26 +282,35 @@ def test_a_stop_waits_longer_than_the_streams_may_take() -> None:
     assert grace > int(graceful[1])
 
 
-def test_the_scaled_gateway_waits_for_its_healthy_stores() -> None:
-    services = compose("docker-compose.scale.yml")["services"]
+def test_the_second_profile_brings_stores_that_are_waited_for() -> None:
+    services = compose()["services"]
     gateway = services["tokenhub"]
+    assert "profiles" not in gateway
+    assert set(gateway["depends_on"]) == {"postgres", "redis"}
     for name, condition in gateway["depends_on"].items():
-        assert condition == {"condition": "service_healthy"}
+        assert condition == {"condition": "service_healthy", "required": False}
+        assert services[name]["profiles"] == ["scale"]
         assert services[name]["healthcheck"]["test"][0] == "CMD"
-    assert "@postgres:5432/" in gateway["environment"]["DATABASE_URL"]
-    assert gateway["environment"]["REDIS_URL"].startswith("redis://redis:")
-    assert "ports" not in services["postgres"]
-    assert "ports" not in services["redis"]
+        assert "ports" not in services[name]
 
 
-@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.scale.yml"])
-def test_compose_files_set_only_what_is_known_and_quote_no_secret(name: str) -> None:
+def test_an_empty_variable_is_none() -> None:
+    ask = "from django.conf import settings; print(settings.DATABASES['default']['ENGINE'], settings.DEBUG)"
+    empty = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "TOKENHUB_BEHIND_TLS"), "")
+    environment = os.environ | empty | {"TOKENHUB_ENV_FILE": "", "DJANGO_SETTINGS_MODULE": "tokenhub_site.settings"}
+    told = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "django.db.backends.sqlite3 False"
+
+
+def test_the_compose_file_sets_only_what_is_known_and_quotes_no_secret() -> None:
     known = read_variables() | shown_variables()
-    for service in compose(name)["services"].values():
+    for service in compose()["services"].values():
         for variable, value in service.get("environment", {}).items():
             assert variable in known or variable.startswith("POSTGRES_"), variable
             assert "${" in str(value) or not re.search(r"KEY|PASSWORD|SECRET|DATABASE_URL", variable), variable
-    asked = set(re.findall(r"\$\{(\w+)", (ROOT / name).read_text()))
+    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
     assert asked <= shown_variables()
 
 

@@ -17,6 +17,7 @@ env = environ.Env()
 _env_file = os.environ.get("TOKENHUB_ENV_FILE", str(BASE_DIR / ".env"))
 if _env_file and Path(_env_file).is_file():
     env.read_env(_env_file)
+env.ENVIRON = {name: value for name, value in os.environ.items() if value}  # an empty variable says nothing
 
 # --- secrets -----------------------------------------------------------------------------------------------------
 TOKENHUB_KEY_VARIABLE = env.str("TOKENHUB_KEY_VARIABLE", default="TOKENHUB_ENCRYPTION_KEY")
