@@ -92,7 +92,7 @@ def _verify_storage() -> None:
 
 def _prepare(config: Config | None, *, create_admin: bool) -> None:
     if connection.vendor == "sqlite":
-        Path(str(settings.DATABASES["default"]["NAME"])).parent.mkdir(parents=True, exist_ok=True)
+        Path(str(settings.DATABASES["default"]["NAME"])).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
     keycheck.register(get_ring())
     try:

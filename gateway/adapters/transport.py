@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -17,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from gateway.adapters import dialing
 from gateway.errors import Broken, TimedOut, Unreachable
 from gateway.patience import Patience
+from registry.addresses import endpoint, is_listed
 from registry.snapshot import ProviderFacts
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ class Transport:
     """Sends requests to providers; keeps one session of pooled connections for each address and rule of a provider."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[str, bool], requests.Session] = {}
+        self._sessions: dict[tuple[tuple[str, int], bool], requests.Session] = {}
 
     def send(self, outgoing: Outgoing, provider: ProviderFacts, patience: Patience) -> Reply:
         """Return the reply once its headers are here; raises `Unreachable` or `TimedOut`.
@@ -74,13 +74,11 @@ class Transport:
             session.close()
 
     def _session(self, provider: ProviderFacts) -> requests.Session:
-        parts = urlsplit(provider.base_url)
-        address = f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}.get(parts.scheme)}"
-        private_allowed = provider.may_be_private or address in settings.TOKENHUB_PRIVATE_UPSTREAMS
-        key = (f"{parts.scheme}://{address}", private_allowed)
-        session = self._sessions.get(key)
+        where = endpoint(provider.base_url)
+        private_allowed = provider.may_be_private or is_listed(where, settings.TOKENHUB_PRIVATE_UPSTREAMS)
+        session = self._sessions.get((where, private_allowed))
         if session is None:
-            session = self._sessions[key] = _open_session(private_allowed=private_allowed)
+            session = self._sessions[where, private_allowed] = _open_session(private_allowed=private_allowed)
         return session
 
 

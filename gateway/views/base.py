@@ -54,10 +54,7 @@ class GatewayView(APIView):
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""
-        error = _as_gateway_error(exc)
-        if isinstance(error, Unexpected):
-            logger.error("fault in %s", self.call.endpoint, exc_info=exc, extra={"request_id": self.call.id})
-        self.call.status, self.call.error = error.status, error.code
+        error = _told(exc, self.call)
         response = self.json(openai.error_body(error), status=error.status)
         if error.status == 405:
             response["Allow"] = ", ".join(self.allowed_methods)
@@ -132,11 +129,10 @@ class EventStream:
             yield self._first
             yield from self._pieces
             self._call.status = 200
-        except GatewayError as error:
-            self._call.status, self._call.error = error.status, error.code
-            yield openai.error_event(error)
         except CallerLeft:
             return
+        except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
+            yield openai.error_event(_told(exc, self._call))
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
@@ -144,6 +140,15 @@ class EventStream:
         if not self._call.status:
             self._call.status, self._call.error = 499, "caller_left"
         journal.log(self._call)
+
+
+def _told(exc: Exception, call: Call) -> GatewayError:
+    """Return what the caller is told of what was raised, and note it in the record; a fault of ours goes to the log."""
+    error = _as_gateway_error(exc)
+    if isinstance(error, Unexpected):
+        logger.error("fault in %s", call.endpoint, exc_info=exc, extra={"request_id": call.id})
+    call.status, call.error = error.status, error.code
+    return error
 
 
 def _as_gateway_error(exc: Exception) -> GatewayError:

@@ -14,6 +14,7 @@ from vault.crypto import KeyProblem
 from vault.ring import get_ring
 
 _STALE_SECONDS = 10.0
+_pool = threads.Pool(1)  # of its own, so that no busy page of the admin makes a gateway look unready
 
 
 def health(request: HttpRequest) -> JsonResponse:
@@ -24,7 +25,7 @@ def health(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    faults = [fault for fault in (stopping, threads.run(_database_fault), _registry_fault()) if fault]
+    faults = [fault for fault in (stopping, _pool.run(_database_fault), _registry_fault()) if fault]
     warnings = [] if faults else _warnings()
     status = "unavailable" if faults else "degraded" if warnings else "ready"
     body: dict[str, Any] = {"status": status, "reasons": faults + warnings}

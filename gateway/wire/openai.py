@@ -159,8 +159,7 @@ def error_event(error: GatewayError) -> bytes:
 
 
 def _read_chunk(chunk: Mapping[str, Any]) -> Event:
-    if "error" in chunk:
-        error = chunk["error"]
+    if error := chunk.get("error"):
         message = error.get("message") if isinstance(error, dict) else error
         raise Broken(f"The provider broke off: {message}")
     usage = read_usage(chunk.get("usage"))
