@@ -42,7 +42,10 @@ def test_model(request: HttpRequest, pk: int) -> HttpResponseRedirect:
 def _ask(model: ModelFacts) -> tuple[int, str]:
     """Return the level and the text of the message that tells how the model answered."""
     if model.provider.problem or model.provider.type not in ADAPTERS:
-        return messages.ERROR, f"{model.id} cannot be called: {model.provider.problem or 'no adapter for its provider'}"
+        return (
+            messages.ERROR,
+            f"The model {model.id} cannot be called: {model.provider.problem or 'no adapter for its provider'}",
+        )
     record = Attempt(model.id, model.provider.name)
     body = orjson.dumps(_BODY)
     # A transport of its own: this runs in a thread of the admin's, and connections belong to the thread that made them.
@@ -54,11 +57,11 @@ def _ask(model: ModelFacts) -> tuple[int, str]:
         ):
             pass
     except GatewayError as error:
-        return messages.ERROR, f"{model.id} failed after {time.monotonic() - began:.1f} s: {error.message}"
+        return messages.ERROR, f"The model {model.id} failed after {time.monotonic() - began:.1f} s: {error.message}"
     finally:
         transport.close()
     used = record.usage
     return (
         messages.SUCCESS,
-        f"{model.id} answered in {record.ms:.0f} ms as {model.name} ({used.input} + {used.output} tokens).",
+        f"The model {model.id} answered in {record.ms:.0f} ms as {model.name} ({used.input} + {used.output} tokens).",
     )

@@ -26,7 +26,7 @@ def tried(client: Client, base_url: str, **columns: str) -> str:
 
 def test_it_works(admin_client: Client, provider: ScriptedProvider) -> None:
     told = tried(admin_client, provider.url)
-    assert told.startswith("m answered in ")
+    assert told.startswith("The model m answered in ")
     assert told.endswith("as there (7 + 3 tokens).")
     assert provider.requests[-1].json["max_tokens"] == 1
 
