@@ -35,7 +35,10 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
     address = (host or server.host, server.port if port is None else port)
     _require_free(*address)
     _verify_storage()
-    _prepare(config, create_admin=create_admin)
+    try:
+        _prepare(config, create_admin=create_admin)
+    except (DatabaseError, OSError) as error:
+        raise StartRefused(f"the database cannot be written: {error}") from error
     _say(
         f"Serving on http://{_for_people(address[0])}:{address[1]}/v1, admin at http://{_for_people(address[0])}:{address[1]}/admin/"
     )

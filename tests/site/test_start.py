@@ -132,6 +132,21 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
+@pytest.mark.parametrize("kind", ["no folder", "no database"])
+def test_storage_that_cannot_be_used_is_named(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "var"
+    if kind == "no folder":
+        folder.write_text("a file is in the way")
+    else:
+        folder.mkdir()
+        (folder / "tokenhub.sqlite3").write_bytes(b"this is no database" * 100)
+    port, key = str(free_port()), generate_key()
+    refused = tokenhub(tmp_path, "--port", port, "-config", str(DEMO), TOKENHUB_ENCRYPTION_KEY=key)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("tokenhub: the database cannot be ")
+    assert refused.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("change", ["wrong", "missing first"])
 def test_another_key_is_refused_by_its_name_and_nothing_is_written(tmp_path: Path, change: str) -> None:
     with Gateway(tmp_path, SEED | {"vault": {}}) as gateway:
