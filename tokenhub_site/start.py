@@ -1,11 +1,14 @@
 """The start of the server, in an order in which nothing is changed before everything is known to be right."""
 
+import fcntl
 import os
 import secrets
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Never
+from typing import Final, Never
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -19,6 +22,8 @@ from registry.models import LoadedRow, Provider
 from vault import keycheck
 from vault.crypto import KeyProblem
 from vault.ring import get_ring
+
+_ADVISORY_LOCK: Final = 0x5374617274487562  # "StartHub"; any number that no other program takes
 
 
 class StartRefused(CommandError):
@@ -36,7 +41,8 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
     _require_free(*address)
     _verify_storage()
     try:
-        _prepare(config, create_admin=create_admin)
+        with _alone():
+            _prepare(config, create_admin=create_admin)
     except (DatabaseError, OSError) as error:
         raise StartRefused(f"the database cannot be written: {error}") from error
     _say(
@@ -93,9 +99,25 @@ def _verify_storage() -> None:
         raise StartRefused(f"the database cannot be reached: {error}") from error
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one start at a time prepare the database: gateways that come up together would meet half-made tables."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
+        return
+    folder = Path(str(settings.DATABASES["default"]["NAME"])).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _prepare(config: Config | None, *, create_admin: bool) -> None:
-    if connection.vendor == "sqlite":
-        Path(str(settings.DATABASES["default"]["NAME"])).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
     keycheck.register(get_ring())
     try:

@@ -5,6 +5,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,18 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "var").exists()
+
+
+def test_two_may_start_at_once(tmp_path: Path) -> None:
+    config = {"providers": [{"name": "echo", "type": "echo"}], "models": [model("m", "echo")]}
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    shared = {"TOKENHUB_DATA_DIR": str(tmp_path / "var"), "TOKENHUB_ENCRYPTION_KEY": generate_key()}
+    gateways = [Gateway(folder, config, **shared) for folder in folders]
+    with ThreadPoolExecutor() as pool, ExitStack() as running:
+        for gateway in pool.map(running.enter_context, gateways):
+            assert gateway.post().ok
 
 
 @pytest.mark.parametrize("kind", ["no folder", "no database"])
