@@ -47,8 +47,8 @@ if drain_deadline >= graceful_timeout:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Refuse to serve with anything that blocks the hub."""
+    """Refuse to serve with anything that blocks the hub: an exception before a worker has booted ends the server."""
     if select.select is not gevent.select.select:
-        sys.exit("select is not patched: something was imported before gevent's patches.")
+        raise RuntimeError("select is not patched: something was imported before gevent's patches.")
     if waiting.wait is waiting.wait_c:
-        sys.exit("psycopg waits in C and would block every request of the worker: unset PSYCOPG_WAIT_FUNC.")
+        raise RuntimeError("psycopg waits in C and would block the worker's requests: unset PSYCOPG_WAIT_FUNC.")

@@ -134,6 +134,13 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
+def test_a_worker_that_would_block_ends_the_server(tmp_path: Path) -> None:
+    more = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), "PSYCOPG_WAIT_FUNC": "wait_c"}
+    refused = tokenhub(tmp_path, "-config", str(DEMO), "--port", str(free_port()), **more)
+    assert refused.returncode != 0
+    assert "unset PSYCOPG_WAIT_FUNC" in refused.stderr
+
+
 def test_two_may_start_at_once(tmp_path: Path) -> None:
     config = {"providers": [{"name": "echo", "type": "echo"}], "models": [model("m", "echo")]}
     folders = [tmp_path / "a", tmp_path / "b"]
