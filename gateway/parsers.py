@@ -1,10 +1,12 @@
 """Reads a request's body once: capped, timed, and whether its length is told or it comes in chunks."""
 
 import socket
+from contextlib import suppress
 from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
+from gunicorn.http.errors import ParseException
 
 from gateway.errors import BodyTimeout, BodyTooLarge, InvalidRequest, LengthRequired
 from gateway.patience import Patience
@@ -35,7 +37,8 @@ def read_body(request: HttpRequest) -> bytes:
     except BodyTimeout:
         _hang_up_after_answer(request)
         raise
-    except OSError as error:
+    except (OSError, ParseException) as error:
+        _hang_up_after_answer(request)
         raise InvalidRequest(f"The body broke off: {error}.") from error
     if len(body) > most:
         _discard(request, stream)
@@ -81,7 +84,7 @@ def _discard(request: HttpRequest, stream: Any) -> None:
         with Patience(_DISCARD_SECONDS).limit(_DISCARD_SECONDS, BodyTimeout("")):
             while stream.read(_DISCARD_BYTES):
                 pass
-    except (BodyTimeout, OSError):
+    except (BodyTimeout, OSError, ParseException):
         _hang_up_after_answer(request)
 
 
@@ -89,4 +92,5 @@ def _hang_up_after_answer(request: HttpRequest) -> None:
     """Let nothing more be read from the caller: where the next request would begin is unknown."""
     caller: Any = request.META.get("gunicorn.socket")
     if caller is not None:
-        caller.shutdown(socket.SHUT_RD)
+        with suppress(OSError):  # it may have hung up by itself
+            caller.shutdown(socket.SHUT_RD)

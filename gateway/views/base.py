@@ -63,6 +63,11 @@ class GatewayView(APIView):
         journal.log(self.call)
         return response
 
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]  # no body
+        """Say which methods there are."""
+        self.call.status = 204
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
     def json(self, body: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         """Return a JSON answer with the headers of the call."""
         return self.answer(orjson.dumps(body), status=status)

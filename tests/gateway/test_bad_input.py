@@ -129,6 +129,22 @@ def test_a_body_that_comes_too_slowly(gateway: Gateway, chunked: bool) -> None:
         assert caller.recv(65536) == b""  # what would come next on this connection is no request
 
 
+@pytest.mark.parametrize("body", [b"zz\r\nabc", b"3\r\nabcde\r\n", b"-1\r\n", b"3;\x00\r\nabc\r\n"])
+def test_chunks_that_are_none(gateway: Gateway, body: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
+        caller.settimeout(10)
+        caller.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + body)
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))  # until the server hangs up
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_request"' in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_the_methods_of_an_endpoint_are_told(gateway: Gateway) -> None:
+    answer = gateway.session.options(f"{gateway.url}{CHAT}", timeout=10)
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (204, "POST, OPTIONS", b"")
+
+
 def test_a_body_that_breaks_off(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode())
