@@ -32,7 +32,7 @@ def gateway(
     config = {
         "providers": [
             {"name": "first", "type": "openai", "base_url": provider.url, "api_key": "sk-canary-of-first"}
-            | {"first_byte_timeout": 2.0, "idle_timeout": 1.0},
+            | {"first_byte_timeout": 2.0, "idle_timeout": 1.0, "total_timeout": 3.0},
             {"name": "second", "type": "vllm", "base_url": f"{other.url}/v1"},
             {"name": "echo", "type": "echo"},
         ],

@@ -119,6 +119,16 @@ def test_silence_in_an_answer_is_told_in_band(gateway: Gateway, provider: Script
     provider.wait_until(lambda: len(provider.closed_early) == 1)
 
 
+def test_an_answer_that_takes_too_long_is_told_in_band(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(Script(chat_stream(["word"] * 40), delay_between_pieces=0.2))
+    began = time.monotonic()
+    content = gateway.post(stream=True).content
+    assert b"provider_timeout" in content
+    assert b"[DONE]" not in content
+    assert 2.5 < time.monotonic() - began < 7
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
+
+
 def test_a_provider_that_never_answers_is_left(gateway: Gateway, provider: ScriptedProvider) -> None:
     provider.play(HANG)
     began = time.monotonic()
