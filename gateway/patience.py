@@ -21,6 +21,7 @@ from gevent import monkey
 from gateway.errors import CallerLeft, TimedOut
 
 _READ: Final = 1  # libev's EV_READ
+_SAME_SECONDS: Final = 0.01
 
 
 def is_cooperative() -> bool:
@@ -51,8 +52,11 @@ class Patience:
         return max(0.0, self._ends - time.monotonic())
 
     def limit(self, seconds: float, error: Exception) -> _Limit:
-        """Return a context in which a wait longer than `seconds`, or than the request may take, raises `error`."""
-        return _Limit(self, min(seconds, self.remaining), error)
+        """Return a context in which a wait of more than `seconds` raises `error`; `TimedOut` if time is over before."""
+        remaining = self.remaining
+        if remaining < seconds - _SAME_SECONDS:
+            return _Limit(self, remaining, TimedOut("The answer took longer than it may."))
+        return _Limit(self, seconds, error)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
