@@ -5,8 +5,9 @@ a name cannot point elsewhere between the check and the call (DNS rebinding).
 """
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -54,51 +55,25 @@ def _prepare(channel: socket.socket, connection: HTTPConnection) -> None:
         channel.settimeout(connection.timeout)
 
 
-class PublicConnection(HTTPConnection):
-    """A plain connection to a public address."""
+def _pools(*, private_allowed: bool) -> Mapping[str, Any]:
+    """Return urllib3's pools by scheme, with connections that are dialled here; TLS still verifies the host's name."""
 
-    private_allowed = False
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return dial(self, private_allowed=private_allowed)
 
-    def _new_conn(self) -> socket.socket:
-        return dial(self, private_allowed=self.private_allowed)
+    class Tls(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return dial(self, private_allowed=private_allowed)
 
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
 
-class PublicTlsConnection(HTTPSConnection):
-    """A TLS connection to a public address."""
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
 
-    private_allowed = False
-
-    def _new_conn(self) -> socket.socket:
-        return dial(self, private_allowed=self.private_allowed)
-
-
-class PrivateConnection(PublicConnection):
-    """A plain connection that may stay within the private network."""
-
-    private_allowed = True
+    return {"http": PlainPool, "https": TlsPool}
 
 
-class PrivateTlsConnection(PublicTlsConnection):
-    """A TLS connection that may stay within the private network."""
-
-    private_allowed = True
-
-
-class _PublicPool(HTTPConnectionPool):
-    ConnectionCls = PublicConnection
-
-
-class _PublicTlsPool(HTTPSConnectionPool):
-    ConnectionCls = PublicTlsConnection
-
-
-class _PrivatePool(HTTPConnectionPool):
-    ConnectionCls = PrivateConnection
-
-
-class _PrivateTlsPool(HTTPSConnectionPool):
-    ConnectionCls = PrivateTlsConnection
-
-
-PUBLIC_ONLY: dict[str, Any] = {"http": _PublicPool, "https": _PublicTlsPool}
-PRIVATE_TOO: dict[str, Any] = {"http": _PrivatePool, "https": _PrivateTlsPool}
+PUBLIC_ONLY: Final = _pools(private_allowed=False)
+PRIVATE_TOO: Final = _pools(private_allowed=True)
