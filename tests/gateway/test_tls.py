@@ -63,8 +63,8 @@ def _serve_one(listener: socket.socket, context: ssl.SSLContext) -> None:
     try:
         with context.wrap_socket(channel, server_side=True) as secured:
             received = b""
-            while not received.endswith(b"{}"):
-                received += secured.recv(65536)
+            while not received.endswith(b"{}") and (piece := secured.recv(65536)):
+                received += piece
             secured.sendall(ANSWER)
     except OSError:
         channel.close()
