@@ -8,7 +8,7 @@ from accounts.prices import cost_micro
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
-from gateway.errors import CallerLeft, ProviderFailure
+from gateway.errors import CallerLeft, GatewayError, ProviderFailure
 from gateway.exchange import Attempt, Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
@@ -32,7 +32,12 @@ def run(
             yield from _counted(pieces, request, record, began)
         record.status = 200
     except ProviderFailure as failure:
+        if key := model.provider.key:
+            failure.hide(key.reveal())
         record.status, record.error = failure.upstream_status, failure.code
+        raise
+    except GatewayError as ended:
+        record.error = ended.code
         raise
     except (CallerLeft, GeneratorExit):
         record.status, record.error = 499, "caller_left"

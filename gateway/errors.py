@@ -143,6 +143,11 @@ class ProviderFailure(GatewayError):
         super().__init__(message, retry_after=retry_after)
         self.upstream_status = upstream_status
 
+    def hide(self, secret: str) -> None:
+        """Take a secret out of the message: providers quote keys that they refuse."""
+        self.message = self.message.replace(secret, "••••")
+        self.args = (self.message,)
+
 
 class Unreachable(ProviderFailure):
     """No connection: refused, reset, no such host, TLS, or an address that may not be called."""

@@ -45,9 +45,8 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
             _prepare(config, create_admin=create_admin)
     except (DatabaseError, OSError) as error:
         raise StartRefused(f"the database cannot be written: {error}") from error
-    _say(
-        f"Serving on http://{_for_people(address[0])}:{address[1]}/v1, admin at http://{_for_people(address[0])}:{address[1]}/admin/"
-    )
+    site = f"http://{_for_people(address[0])}:{address[1]}"
+    _say(f"Serving on {site}/v1, admin at {site}/admin/")
     _become_gunicorn(*address)
 
 
@@ -76,9 +75,8 @@ def _run_checks() -> None:
 
 def _require_free(host: str, port: int) -> None:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = found[0]
         with socket.socket(family, kind) as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(address)

@@ -87,6 +87,16 @@ def test_the_callers_own_fault_is_told_in_the_providers_words(
     assert other.requests == []
 
 
+@pytest.mark.parametrize("words", [[], ["some"]], ids=["before the first word", "after it"])
+def test_an_error_in_a_stream_never_repeats_the_key(
+    gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider, words: list[str]
+) -> None:
+    provider.play(chat_stream(words, fails_with="no such key: sk-canary-of-first"))
+    other.play(error(400, "not here either"))
+    assert "canary" not in gateway.post(stream=True).text
+    assert "canary" not in gateway.log
+
+
 def test_a_cut_after_words_is_told_in_band(
     gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider
 ) -> None:
