@@ -1,6 +1,7 @@
 """JSON bodies: parsed once with limits, written once however often they are sent."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,7 +34,8 @@ def split(raw: bytes, body: Mapping[str, Any], head_names: Iterable[str]) -> tup
     rest = orjson.dumps({name: value for name, value in body.items() if name not in head})
     # Every field costs one colon, so a body that lost a field on its way through the parser lost a colon as well.
     kept = rest.count(b":") + orjson.dumps(head).count(b":")
-    if (kept != raw.count(b":") or b"\\u003" in raw) and (name := _repeated_name(raw)) is not None:
+    escaped = b"\\u003a" in raw or b"\\u003A" in raw
+    if (kept != raw.count(b":") or escaped) and (name := _repeated_name(raw)) is not None:
         raise InvalidRequest(f"The field {name!r} stands twice in the same object.")
     return head, rest
 
@@ -64,8 +66,8 @@ def _repeated_name(raw: bytes) -> str | None:
     repeated: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in pairs]
-        repeated.extend(name for name in set(names) if names.count(name) > 1)
+        if len(dict(pairs)) != len(pairs):
+            repeated.append(Counter(name for name, _ in pairs).most_common(1)[0][0])
 
     json.loads(raw, object_pairs_hook=look)
     return repeated[0] if repeated else None

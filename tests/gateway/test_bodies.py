@@ -78,6 +78,13 @@ def test_a_repeated_field_is_refused(raw: bytes, name: str) -> None:
         bodies.split(raw, bodies.parse(raw, max_depth=10), ["model"])
 
 
+def test_many_names_are_compared_in_one_pass() -> None:
+    names = b",".join(b'"n%d":1' % number for number in range(100_000))
+    raw = b'{"x":"\\u003a",' + names + b',"n5":2}'
+    with pytest.raises(InvalidRequest, match="'n5'"):
+        bodies.split(raw, bodies.parse(raw, max_depth=10), ["model"])
+
+
 @given(
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6), st.sets(st.text(max_size=3))
 )
