@@ -38,19 +38,20 @@ class OpenAIAdapter(HttpAdapter):
         """Yield each event as it came; the usage that the caller did not ask for is read and left out."""
         usage: Usage | None = None
         reason = ""
-        seen_content = done = False
+        seen_content = False
         for event in _events(reply):
             told = openai.read_event(event, seen_content=seen_content)
             usage = told.usage or usage
             reason = told.reason or reason
             seen_content = seen_content or told.content
+            if told.usage or (told.done and (reason or seen_content)):
+                yield Finish(reason, usage)  # at once: what is known is booked even if the caller leaves at this event
             if not told.usage_only or request.include_usage:
                 yield Delta(event, content=told.content)
-            if told.done:
-                done = True
+            if told.done and (reason or seen_content):
                 reply.settle()
-                break
-        if not reason and not (done and seen_content):
+                return
+        if not reason:
             raise Broken("The provider's stream ended before its answer did.")
         yield Finish(reason, usage)
 

@@ -15,6 +15,7 @@ from gateway.wire import bodies, sse
 
 DONE: Final = b"[DONE]"
 _T = TypeVar("_T")
+_LONGEST_NAME: Final = 200
 
 # The fields that the gateway reads for itself or sets anew for each provider. `max_cost` is its own and goes nowhere.
 _CHAT_HEAD: Final = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_cost")
@@ -29,13 +30,16 @@ def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidRequest("A message is an object with a `role`.", param=f"messages[{index}]")
     head, rest = bodies.split(raw, body, _CHAT_HEAD)
+    model = _optional(head, "model", str) or ""
+    if len(model) > _LONGEST_NAME:
+        raise InvalidRequest(f"`model` has at most {_LONGEST_NAME} characters.", param="model")
     options = _optional(head, "stream_options", dict) or {}
     return Request(
         capability="chat",
         fields=body,
         head=head,
         rest=rest,
-        model=_optional(head, "model", str) or "",
+        model=model,
         stream=bool(_optional(head, "stream", bool)),
         include_usage=options.get("include_usage") is True,
         max_tokens=_positive(head, "max_completion_tokens") or _positive(head, "max_tokens"),
@@ -88,9 +92,9 @@ def read_answer(raw: bytes) -> Event:
     """Return what a whole answer says; raises `Broken` when it is not a chat completion."""
     answer = _load(raw)
     choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices:
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Broken("The provider answered 200 without a completion.")
-    first = choices[0] if isinstance(choices[0], dict) else {}
+    first = choices[0]
     return Event(content=True, reason=str(first.get("finish_reason") or ""), usage=read_usage(answer.get("usage")))
 
 
@@ -101,9 +105,9 @@ def read_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    cached = _count((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    cached = _count(_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
     output = _count(usage.get("completion_tokens"))
-    reasoning = _count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens"))
+    reasoning = _count(_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     prompt = _count(usage.get("prompt_tokens"))
     return Usage(
         uncached=max(0, prompt - cached),
@@ -163,7 +167,8 @@ def _read_chunk(chunk: Mapping[str, Any]) -> Event:
         message = error.get("message") if isinstance(error, dict) else error
         raise Broken(f"The provider broke off: {message}")
     usage = read_usage(chunk.get("usage"))
-    choices = [choice for choice in chunk.get("choices") or [] if isinstance(choice, dict)]
+    listed = chunk.get("choices")
+    choices = [choice for choice in listed if isinstance(choice, dict)] if isinstance(listed, list) else []
     reasons = [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
     return Event(
         content=any(_has_content(choice) for choice in choices),
@@ -229,6 +234,10 @@ def _amount(head: Mapping[str, Any], name: str) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
         raise InvalidRequest(f"`{name}` must be a number of 0 or more.", param=name)
     return float(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _count(value: Any) -> int:

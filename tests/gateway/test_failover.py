@@ -87,6 +87,22 @@ def test_the_callers_own_fault_is_told_in_the_providers_words(
     assert other.requests == []
 
 
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": 3, "prompt_tokens_details": 5}, {"completion_tokens_details": ["a"]}, ["x"], "x"]
+)
+def test_a_usage_of_odd_shape_is_no_fault(gateway: Gateway, provider: ScriptedProvider, usage: object) -> None:
+    answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": usage}
+    provider.play(raw(orjson.dumps(answer)))
+    assert gateway.post().json() == answer
+
+
+def test_choices_of_odd_shape_are_a_failure(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(raw_stream(b'data: {"choices": 5}\n\n', b"data: [DONE]\n\n"))
+    assert gateway.post(stream=True).headers["x-tokenhub-model"] == "next"
+    provider.play(raw(b'{"choices": ["x"]}'))
+    assert gateway.post().headers["x-tokenhub-model"] == "next"
+
+
 @pytest.mark.parametrize("words", [[], ["some"]], ids=["before the first word", "after it"])
 def test_an_error_in_a_stream_never_repeats_the_key(
     gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider, words: list[str]
