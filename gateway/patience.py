@@ -22,6 +22,8 @@ from gateway.errors import CallerLeft, TimedOut
 
 _READ: Final = 1  # libev's EV_READ
 _SAME_SECONDS: Final = 0.01
+_LONGEST_TURN_SECONDS: Final = 0.01
+_WRITE_SECONDS: Final = 60.0  # for a caller to take a piece; one that never reads would hold its stream for ever
 
 
 def is_cooperative() -> bool:
@@ -42,6 +44,7 @@ class Patience:
         self._greenlet: Any = None
         self._watcher: Any = None
         self._outcome: BaseException | None = None
+        self._gave_way = time.monotonic()
         self.waits = False
 
     under_way: ClassVar[WeakSet[Patience]] = WeakSet()
@@ -74,6 +77,12 @@ class Patience:
             with self.limit(self.remaining, TimedOut("The time for this request is over.")):
                 time.sleep(seconds)
 
+    def give_way(self) -> None:
+        """Let others run for a moment: where bytes are always ready, nothing else would."""
+        if self.is_cooperative and (now := time.monotonic()) - self._gave_way > _LONGEST_TURN_SECONDS:
+            self._gave_way = now
+            gevent.sleep(0)
+
     def end(self, outcome: BaseException) -> None:
         """Let the request be over with `outcome`: now if it waits, else at its next wait. Called from the hub."""
         self._outcome = outcome
@@ -93,6 +102,7 @@ class Patience:
         if self._caller is not None and self._caller.fileno() >= 0:
             self._watcher = gevent.get_hub().loop.io(self._caller.fileno(), _READ)
             self._watcher.start(self._readable)
+            self._caller.settimeout(_WRITE_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,6 +111,8 @@ class Patience:
             self._watcher.stop()
             self._watcher.close()
             self._watcher = None
+        if self._caller is not None:
+            self._caller.settimeout(None)
 
     def _readable(self) -> None:
         """Runs in the hub when the caller's socket has something to say: an end, or (rarely) the next request."""

@@ -117,7 +117,7 @@ def validate_extra_headers(value: Any) -> None:
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in RESERVED_HEADERS:
             raise ValidationError("The header %(name)r is not a row's to set.", params={"name": name})
-        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable() or text != text.strip():
             raise ValidationError("The header %(name)s needs one line of ASCII text.", params={"name": name})
 
 

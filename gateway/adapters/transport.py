@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Self
 
 import requests
@@ -14,7 +13,7 @@ from django.conf import settings
 from requests.adapters import HTTPAdapter
 
 from gateway.adapters import dialing
-from gateway.errors import Broken, TimedOut, Unreachable
+from gateway.errors import Broken, CallerLeft, TimedOut, Unreachable
 from gateway.patience import Patience
 from registry.addresses import endpoint, is_listed
 from registry.snapshot import ProviderFacts
@@ -53,15 +52,17 @@ class Transport:
             **dict(provider.extra_headers),
             **outgoing.headers,
         }
-        post = requests.Request("POST", outgoing.url, headers=headers, data=outgoing.body).prepare()
         session = self._session(provider)
         # Where sockets do not give way, their own timeouts must serve for the exact ones of `patience`.
         timeouts = (provider.connect_timeout, None if patience.is_cooperative else provider.first_byte_timeout)
-        environment = session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
+        environment: dict[str, Any] = {"timeout": timeouts}
+        environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
         late = TimedOut(f"{provider.name} did not begin to answer in time.")
         try:
+            post = requests.Request("POST", outgoing.url, headers=headers, data=outgoing.body).prepare()
             with patience.limit(provider.first_byte_timeout, late):
-                response = session.send(post, timeout=timeouts, allow_redirects=False, **environment)
+                # past `Session.send`, which reads the whole body of a redirect even where it is not to follow it
+                response = session.get_adapter(outgoing.url).send(post, **environment)
         except requests.Timeout as error:
             raise TimedOut(f"{provider.name} did not answer in time: {_reason(error)}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
@@ -121,7 +122,7 @@ class Reply:
         """Read the end of a body whose last event has come, so that its connection can serve again; gives up soon."""
         if self._patience.is_cooperative:
             with (
-                suppress(TimedOut, urllib3.exceptions.HTTPError, OSError),
+                suppress(TimedOut, CallerLeft, urllib3.exceptions.HTTPError, OSError),
                 self._patience.limit(_SETTLE_SECONDS, TimedOut("")),
             ):
                 self._response.raw.drain_conn()
@@ -152,7 +153,6 @@ class _DialingAdapter(HTTPAdapter):
 def _open_session(*, private_allowed: bool) -> requests.Session:
     session = requests.Session()
     session.trust_env = settings.TOKENHUB_USE_ENV_PROXIES
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a provider's cookies are nobody's
     adapter = _DialingAdapter(private_allowed=private_allowed)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

@@ -5,6 +5,7 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import orjson
@@ -116,8 +117,11 @@ class GenerationView(GatewayView):
         route = router.route(asked, keeper.current())
         self.call.decision = route.decision
         with Patience(settings.TOKENHUB_REQUEST_SECONDS, caller) as patience:
-            for piece in escalation.answer(asked, route, patience, transport=transport, call=self.call):
-                yield piece.raw
+            answer = escalation.answer(asked, route, patience, transport=transport, call=self.call)
+            with closing(answer) as pieces:
+                for piece in pieces:
+                    yield piece.raw
+                    patience.give_way()
 
 
 class EventStream:
