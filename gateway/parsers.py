@@ -35,10 +35,10 @@ def read_body(request: HttpRequest) -> bytes:
         with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, late):
             body = _take(stream, most + 1 if length is None else length)
     except BodyTimeout:
-        _hang_up_after_answer(request)
+        hang_up_after_answer(request)
         raise
     except (OSError, ParseException) as error:
-        _hang_up_after_answer(request)
+        hang_up_after_answer(request)
         raise InvalidRequest(f"The body broke off: {error}.") from error
     if len(body) > most:
         _discard(request, stream)
@@ -85,10 +85,10 @@ def _discard(request: HttpRequest, stream: Any) -> None:
             while stream.read(_DISCARD_BYTES):
                 pass
     except (BodyTimeout, OSError, ParseException):
-        _hang_up_after_answer(request)
+        hang_up_after_answer(request)
 
 
-def _hang_up_after_answer(request: HttpRequest) -> None:
+def hang_up_after_answer(request: HttpRequest) -> None:
     """Let nothing more be read from the caller: where the next request would begin is unknown."""
     caller: Any = request.META.get("gunicorn.socket")
     if caller is not None:

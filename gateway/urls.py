@@ -1,6 +1,6 @@
 """The gateway's addresses, one line an endpoint."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from gateway.views import health
 from gateway.views.chat import ChatCompletions
@@ -14,7 +14,7 @@ urlpatterns = [
     path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
-    path("v1/<path:rest>", Missing.as_view()),
+    re_path(r"^v1(?:/.*)?$", Missing.as_view()),
     path("health", health.health, name="health"),
     path("health/live", health.health, name="live"),
     path("health/ready", health.ready, name="ready"),

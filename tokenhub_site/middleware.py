@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
 
+from gateway.errors import BodyTimeout
+from gateway.parsers import hang_up_after_answer
+from gateway.patience import Patience
 from registry import threads
 
-_PROGRAMS: Final = ("/v1/", "/health")
+_PROGRAMS: Final = ("/v1", "/health")
 
 
 class Doors:
@@ -31,5 +35,10 @@ class Doors:
             if isinstance(answer, HttpResponse):
                 answer.setdefault("Content-Length", str(len(answer.content)))
             return answer
-        request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
+        try:
+            with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, BodyTimeout("")):
+                request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
+        except BodyTimeout:
+            hang_up_after_answer(request)
+            return HttpResponse("The form did not arrive in time.", status=408, content_type="text/plain")
         return threads.run(self._get_response, request)

@@ -53,6 +53,7 @@ def test_it_works(gateway: Gateway) -> None:
         b'{"messages": ["hi"]}',
         b'{"messages": [{"content": "hi"}]}',
         GOOD[:-1] + b',"model": 5}',
+        GOOD[:-1] + b',"model": "' + b"m" * 201 + b'"}',
         GOOD[:-1] + b',"stream": "yes"}',
         GOOD[:-1] + b',"stream_options": []}',
         GOOD[:-1] + b',"max_tokens": 0}',
@@ -87,6 +88,14 @@ def test_a_bad_header(gateway: Gateway, headers: dict[str, str]) -> None:
 )
 def test_a_harmless_header(gateway: Gateway, headers: dict[str, str]) -> None:
     assert send(gateway, GOOD, **headers).status_code == 200
+
+
+def test_a_form_that_comes_too_slowly(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
+        caller.sendall(b"POST /admin/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        caller.settimeout(15)
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))  # until the server hangs up
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_model_that_is_not_there(gateway: Gateway) -> None:
@@ -158,6 +167,8 @@ def test_a_body_that_breaks_off(gateway: Gateway) -> None:
         ("GET", CHAT, 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/v1/", 404, "not_found"),
+        ("GET", "/v1", 404, "not_found"),
         ("POST", "/v1/chat/completions/", 404, "not_found"),
         ("GET", "/v1/models/nothing", 404, "model_not_found"),
     ],
