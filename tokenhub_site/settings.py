@@ -6,6 +6,7 @@ from typing import Any
 
 import django_stubs_ext
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from vault.crypto import KeyProblem, Ring, ring_from_environment
 
@@ -21,8 +22,10 @@ env.ENVIRON = {name: value for name, value in os.environ.items() if value}  # an
 
 # --- secrets -----------------------------------------------------------------------------------------------------
 TOKENHUB_KEY_VARIABLE = env.str("TOKENHUB_KEY_VARIABLE", default="TOKENHUB_ENCRYPTION_KEY")
-if TOKENHUB_KEY_VARIABLE in os.environ:
-    os.environ["TOKENHUB_ENCRYPTION_KEY"] = os.environ[TOKENHUB_KEY_VARIABLE]
+if TOKENHUB_KEY_VARIABLE != "TOKENHUB_ENCRYPTION_KEY":
+    # the variable that was named and no other: under another key nothing may be sealed
+    os.environ["TOKENHUB_ENCRYPTION_KEY"] = os.environ.get(TOKENHUB_KEY_VARIABLE, "")
+    os.environ.pop("TOKENHUB_ENCRYPTION_KEY_FILE", None)
 TOKENHUB_KEY_RING: Ring | None
 try:
     TOKENHUB_KEY_RING = ring_from_environment(os.environ)
@@ -106,6 +109,8 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic step: what the apps ship is wh
 # --- storage -----------------------------------------------------------------------------------------------------
 TOKENHUB_DATA_DIR = Path(env.str("TOKENHUB_DATA_DIR", default=str(BASE_DIR / "var")))
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{TOKENHUB_DATA_DIR / 'tokenhub.sqlite3'}")}
+if not DATABASES["default"].get("ENGINE"):
+    raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host:5432/name is one.")
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN instead of failing at its first write

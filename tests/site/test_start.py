@@ -196,6 +196,21 @@ def test_the_file_may_name_the_variable_of_the_key(tmp_path: Path) -> None:
         assert gateway.post().ok
 
 
+def test_a_key_under_another_name_than_the_files_is_not_taken(tmp_path: Path) -> None:
+    port = str(free_port())
+    refused = tokenhub(
+        tmp_path, "-config", written(tmp_path, SEED), "--port", port, TOKENHUB_ENCRYPTION_KEY=generate_key()
+    )
+    assert refused.returncode == 1
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
+    more = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), "DATABASE_URL": "nonsense"}
+    refused = tokenhub(tmp_path, "-config", str(DEMO), **more)
+    assert (refused.returncode, "DATABASE_URL" in refused.stderr) == (1, True)
+
+
 def test_the_seed_starts_with_one_secret(tmp_path: Path) -> None:
     more = {"OPENAI_API_KEY": "sk-canary-openai", "ANTHROPIC_API_KEY": "sk-canary-anthropic"}
     with Gateway(tmp_path, None, **more) as gateway:
