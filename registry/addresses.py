@@ -19,6 +19,8 @@ _FORBIDDEN: tuple[Network, ...] = tuple(
         "168.63.129.16/32",  # the platform address of Azure
         "192.0.0.192/32",  # metadata of Oracle Cloud
         "fd00:ec2::254/128",  # metadata of AWS
+        "fd20:ce::254/128",  # metadata of Google Cloud
+        "fd00:42::42/128",  # metadata of Scaleway
         "fe80::/10",
         "fec0::/10",
     )

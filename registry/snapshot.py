@@ -296,7 +296,10 @@ class Keeper:
     def _poll(self) -> None:
         stopped, first_look = self._stopped, self._first_look
         while not stopped.is_set():
-            threads.with_fresh_connections(self.refresh)
+            try:
+                threads.with_fresh_connections(self.refresh)
+            except Exception:  # whatever it was, a worker that stopped looking would obey nobody any more
+                logger.exception("a look at the registry failed")
             first_look.set()
             stopped.wait(settings.TOKENHUB_REFRESH_SECONDS)
         connections.close_all()

@@ -25,7 +25,7 @@ def health(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    faults = [fault for fault in (stopping, _pool.run(_database_fault), _registry_fault()) if fault]
+    faults = [fault for fault in (stopping, _pool.run(_database_fault), _registry_fault(), _stale()) if fault]
     warnings = [] if faults else _warnings()
     status = "unavailable" if faults else "degraded" if warnings else "ready"
     body: dict[str, Any] = {"status": status, "reasons": faults + warnings}
@@ -53,6 +53,10 @@ def _registry_fault() -> str:
 
 
 def _warnings() -> list[str]:
-    status = keeper.status()
-    stale = [f"registry: last read {status.age_seconds:.0f} s ago"] if status.age_seconds > _STALE_SECONDS else []
-    return stale + ([f"registry: {status.fault}"] if status.fault else [])
+    fault = keeper.status().fault
+    return [f"registry: {fault}"] if fault else []
+
+
+def _stale() -> str:
+    age = keeper.status().age_seconds
+    return f"registry: last read {age:.0f} s ago" if age > _STALE_SECONDS else ""
