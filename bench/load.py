@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import orjson
 
 _CHUNKED_END: Final = b"\r\n0\r\n\r\n"
+_LAST_ANSWER_SECONDS: Final = 30.0
 
 
 @dataclass
 class Result:
-    """Counts, and milliseconds: of each whole answer and until its first byte of body."""
+    """Counts, and milliseconds of the answers that came whole: until their end and until their first byte of body."""
 
     seconds: float = 0.0
     failed: int = 0
@@ -60,7 +61,6 @@ class Caller(asyncio.Protocol):
             length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
             self._needs = end + 4 + int(length) if length else 0
             self._body = end + 4
-            self._result.failed += not self._buffer.startswith(b"HTTP/1.1 200")
         if not self._first and len(self._buffer) > self._body:
             self._first = time.perf_counter()
         if len(self._buffer) >= self._needs if self._needs else self._buffer.endswith(_CHUNKED_END):
@@ -68,8 +68,12 @@ class Caller(asyncio.Protocol):
 
     def _answered(self) -> None:
         now = time.perf_counter()
-        self._result.whole_ms.append((now - self._began) * 1000)
-        self._result.first_ms.append((self._first - self._began) * 1000)
+        # a stream that ends with an error instead of [DONE] began with 200 like any other
+        if self._buffer.startswith(b"HTTP/1.1 200") and (self._needs or b"[DONE]" in self._buffer[-32:]):
+            self._result.whole_ms.append((now - self._began) * 1000)
+            self._result.first_ms.append((self._first - self._began) * 1000)
+        else:
+            self._result.failed += 1
         self._left -= 1
         if self._left and now < self._ends:
             self._send()
@@ -96,8 +100,9 @@ async def load(url: str, body: bytes, *, connections: int, seconds: float, reque
         (await loop.create_connection(lambda: Caller(request, result, began + seconds, requests), host, port))[1]
         for _ in range(connections)
     ]
-    await asyncio.wait([caller.over for caller in callers], timeout=seconds + 60)
+    _, unanswered = await asyncio.wait([caller.over for caller in callers], timeout=seconds + _LAST_ANSWER_SECONDS)
     result.seconds = time.perf_counter() - began
+    result.failed += len(unanswered)
     return result
 
 

@@ -62,8 +62,8 @@ class Provider(asyncio.Protocol):
     async def _stream(self) -> None:
         self._transport.write(STREAM_HEAD)
         for _ in range(EVENTS):
-            await asyncio.sleep(self._pause)
             self._transport.write(WORD)
+            await asyncio.sleep(self._pause)
         self._transport.write(STREAM_END)
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import orjson
 
@@ -24,60 +25,63 @@ ROOT = Path(__file__).resolve().parent.parent
 CORES = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE, OTHER_CORE = CORES[0], CORES[-1]
 _START_SECONDS = 30.0
+_END_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running gateway (`url`) before a running provider (`direct`); `worker` is the process id of its one worker."""
+    """A running gateway (`url`) before a running provider (`direct`); `worker` is the process id of its one worker.
+
+    `ready_seconds` passed between the command and the first time that the gateway said it was ready.
+    """
 
     url: str
     direct: str
     worker: int
-    start_seconds: float
+    ready_seconds: float
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the worker has used."""
         times = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
-    def memory_mb(self) -> float:
-        """Return the worker's resident memory."""
-        pages = int(Path(f"/proc/{self.worker}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def memory_mb(self, kind: Literal["VmRSS", "VmHWM"]) -> float:
+        """Return the worker's resident memory: now (`VmRSS`), or the most that it ever was (`VmHWM`)."""
+        status = Path(f"/proc/{self.worker}/status").read_text()
+        return int(status.partition(f"{kind}:")[2].split()[0]) * 1024 / 1e6
 
 
 @contextmanager
 def running(pause: float = 0.0) -> Iterator[Stack]:
     """Start provider and gateway and end both, whatever happens; `pause` in seconds between events of a stream."""
     provider_port, gateway_port = _free_port(), _free_port()
-    with TemporaryDirectory(prefix="tokenhub-bench-") as folder:
-        config = {
-            "providers": [
-                {"name": "fake", "type": "vllm", "base_url": f"http://127.0.0.1:{provider_port}"},
-                {"name": "echo", "type": "echo"},
-            ],
-            "models": [
-                {"id": "fake", "provider": "fake", "weight": 90, "context_size": 1_000_000},
-                {"id": "echo", "provider": "echo", "context_size": 1_000_000},
-            ],
-        }
-        Path(folder, "config.json").write_bytes(orjson.dumps(config))
-        provider = _start([sys.executable, "-m", "bench.provider", str(provider_port), str(pause)], OTHER_CORE, folder)
+    with TemporaryDirectory(prefix="tokenhub-bench-") as folder, ExitStack() as ending:
+        Path(folder, "config.json").write_bytes(orjson.dumps(_config(provider_port)))
+        provider = [sys.executable, "-m", "bench.provider", str(provider_port), str(pause)]
+        _start(provider, OTHER_CORE, folder, ending)
         command = [sys.executable, "-m", "tokenhub_site.cli", "-config", f"{folder}/config.json"]
         began = time.perf_counter()
-        gateway = _start([*command, "--host", "127.0.0.1", "--port", str(gateway_port)], GATEWAY_CORE, folder)
-        try:
-            url = f"http://127.0.0.1:{gateway_port}"
-            _await(f"{url}/health/ready", gateway)
-            started = time.perf_counter() - began
-            worker = int(Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()[0])
-            yield Stack(
-                f"{url}/v1/chat/completions", f"http://127.0.0.1:{provider_port}/v1/chat/completions", worker, started
-            )
-        finally:
-            for process in (gateway, provider):
-                process.terminate()
-                process.wait(20)
+        gateway = _start([*command, "--host", "127.0.0.1", "--port", str(gateway_port)], GATEWAY_CORE, folder, ending)
+        url = f"http://127.0.0.1:{gateway_port}"
+        _await(f"{url}/health/ready", gateway)
+        ready = time.perf_counter() - began
+        worker = int(Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()[0])
+        chat = "/v1/chat/completions"
+        yield Stack(f"{url}{chat}", f"http://127.0.0.1:{provider_port}{chat}", worker, ready)
+
+
+def _config(provider_port: int) -> dict[str, object]:
+    """Return a gateway's configuration: a model of the fake provider, and one that it answers by itself."""
+    return {
+        "providers": [
+            {"name": "fake", "type": "vllm", "base_url": f"http://127.0.0.1:{provider_port}"},
+            {"name": "echo", "type": "echo"},
+        ],
+        "models": [
+            {"id": "fake", "provider": "fake", "weight": 90, "context_size": 1_000_000},
+            {"id": "echo", "provider": "echo", "context_size": 1_000_000},
+        ],
+    }
 
 
 def load(url: str, body: object, *, connections: int, seconds: float, requests: int = 0) -> Result:
@@ -90,19 +94,36 @@ def load(url: str, body: object, *, connections: int, seconds: float, requests: 
         timeout=seconds + 120,
         check=True,
     )
-    return Result(**orjson.loads(process.stdout))
+    result = Result(**orjson.loads(process.stdout))
+    if not result.whole_ms:
+        message = f"not one of {result.failed} requests to {url} was answered"
+        raise RuntimeError(message)
+    return result
 
 
-def _start(command: Sequence[str], core: int, folder: str) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], core: int, folder: str, ending: ExitStack) -> subprocess.Popen[bytes]:
+    """Start a process on a core, to be ended with the others."""
     environment = {
         "PATH": os.environ["PATH"],
         "TOKENHUB_ENV_FILE": "",
         "TOKENHUB_DATA_DIR": folder,
         "TOKENHUB_ENCRYPTION_KEY": generate_key(),
+        "TOKENHUB_DRAIN_SECONDS": "1",  # whatever is open when a measurement breaks off is of no use to anybody
         "WEB_CONCURRENCY": "1",
     }
     with Path(folder, "log").open("ab") as log:
-        return subprocess.Popen([*_pinned(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([*_pinned(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    ending.callback(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _pinned(core: int) -> list[str]:
@@ -114,7 +135,7 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     ends = time.monotonic() + _START_SECONDS
     while time.monotonic() < ends and process.poll() is None:
         try:
-            with urlopen(url, timeout=5):
+            with build_opener(ProxyHandler({})).open(url, timeout=5):
                 return
         except (URLError, ConnectionError):
             time.sleep(0.02)
