@@ -1,9 +1,13 @@
 """A worker that was told to stop: it says so, lets streams finish until a deadline, and ends the rest in order."""
 
+from typing import Final
+
 import gevent
 
 from gateway.errors import Unavailable
 from gateway.patience import Patience
+
+_CUT_SECONDS: Final = 2.0
 
 _draining = False
 
@@ -23,3 +27,10 @@ def begin(seconds: float) -> None:
 def _end_all() -> None:
     for patience in list(Patience.under_way):
         patience.end(Unavailable("The gateway is restarting; please send the request again.", retry_after=1))
+    gevent.get_hub().loop.timer(_CUT_SECONDS).start(_cut_all)
+
+
+def _cut_all() -> None:
+    """Free the requests that cannot be told: their callers do not read."""
+    for patience in list(Patience.under_way):
+        patience.cut()

@@ -6,16 +6,17 @@ the socket's own timeouts are all there is, and a caller's leaving shows when th
 
 from __future__ import annotations
 
-import os
+import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from weakref import WeakSet
 
 import gevent
+from django.conf import settings
 from gevent import monkey
 
 from gateway.errors import CallerLeft, TimedOut
@@ -23,7 +24,7 @@ from gateway.errors import CallerLeft, TimedOut
 _READ: Final = 1  # libev's EV_READ
 _SAME_SECONDS: Final = 0.01
 _LONGEST_TURN_SECONDS: Final = 0.01
-_WRITE_SECONDS: Final = 60.0  # for a caller to take a piece; one that never reads would hold its stream for ever
+_LOOK_SECONDS: Final = 0.25  # between two looks at a caller who has sent more than a request
 
 
 def is_cooperative() -> bool:
@@ -90,6 +91,12 @@ class Patience:
             self.waits = False
             self._greenlet.throw(outcome)
 
+    def cut(self) -> None:
+        """Close the caller's connection: for a request that was ended and hangs in a write. Called from the hub."""
+        if self._caller is not None:
+            with suppress(OSError):  # it may be gone by itself
+                self._caller.shutdown(socket.SHUT_RDWR)
+
     def check(self) -> None:
         """Raise what ended the request, if anything did."""
         if self._outcome is not None:
@@ -102,7 +109,8 @@ class Patience:
         if self._caller is not None and self._caller.fileno() >= 0:
             self._watcher = gevent.get_hub().loop.io(self._caller.fileno(), _READ)
             self._watcher.start(self._readable)
-            self._caller.settimeout(_WRITE_SECONDS)
+            # one that never reads would hold its stream for ever
+            self._caller.settimeout(settings.TOKENHUB_WRITE_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,18 +127,18 @@ class Patience:
         self._watcher.stop()
         if self._hung_up():
             self.end(CallerLeft())
+            return
+        # the bytes of a next request keep the socket readable: what follows them has to be asked for
+        self._watcher.close()
+        self._watcher = gevent.get_hub().loop.timer(_LOOK_SECONDS)
+        self._watcher.start(self._readable)
 
     def _hung_up(self) -> bool:
-        if self._caller is None:
-            return False
-        blocking_socket = monkey.get_original("socket", "socket")  # gevent's own would wait, and the hub cannot
-        try:
-            with blocking_socket(fileno=os.dup(self._caller.fileno())) as peer:
-                return bool(peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
-        except BlockingIOError:
-            return False
-        except OSError:
+        if self._caller is None or self._caller.fileno() < 0:
             return True
+        poll = monkey.get_original("select", "poll")()  # gevent's own would wait, and the hub cannot
+        poll.register(self._caller.fileno(), select.EPOLLRDHUP)
+        return bool(poll.poll(0))
 
 
 class _Limit:

@@ -19,7 +19,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def timeout_ctx(self) -> IdleWait:
         """Return the context in which gunicorn waits for a caller's next request."""
-        return IdleWait(self.cfg.keepalive if self.alive else _LAST_IDLE_SECONDS)
+        return IdleWait(self.cfg.keepalive)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; gunicorn stops accepting and waits for what is under way."""
@@ -37,8 +37,10 @@ class IdleWait:
         self._seconds = seconds
 
     def __enter__(self) -> Self:
+        gevent.sleep(0)  # a caller whose next request is here already would keep all others waiting
         self._greenlet = gevent.getcurrent()
-        self._timer = gevent.Timeout.start_new(self._seconds, False)  # noqa: FBT003 - gevent's way to say "quietly"
+        seconds = _LAST_IDLE_SECONDS if drain.is_draining() else self._seconds
+        self._timer = gevent.Timeout.start_new(seconds, False)  # noqa: FBT003 - gevent's way to say "quietly"
         IdleWait._open.add(self)
         return self
 

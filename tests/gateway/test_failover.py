@@ -103,6 +103,12 @@ def test_choices_of_odd_shape_are_a_failure(gateway: Gateway, provider: Scripted
     assert gateway.post().headers["x-tokenhub-model"] == "next"
 
 
+def test_no_more_of_a_redirect_is_read_than_of_any_refusal(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(Script(raw(*[b"x" * 1_000_000] * 40, status=307, headers={"Location": "/"}), framing="chunked"))
+    assert gateway.post().headers["x-tokenhub-model"] == "next"
+    provider.wait_until(lambda: len(provider.closed_early) == 1)
+
+
 @pytest.mark.parametrize("words", [[], ["some"]], ids=["before the first word", "after it"])
 def test_an_error_in_a_stream_never_repeats_the_key(
     gateway: Gateway, provider: ScriptedProvider, other: ScriptedProvider, words: list[str]

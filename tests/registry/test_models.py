@@ -174,6 +174,8 @@ def test_a_base_url_is_refused(url: str) -> None:
         {"X-A": 1},
         {"X-A": "x\r\nY: z"},
         {"X-A": "é"},
+        {"X-A": " x"},
+        {"X-A": "x "},
     ],
 )
 def test_headers_are_refused(headers: Any) -> None:
