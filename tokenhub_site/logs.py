@@ -19,6 +19,15 @@ def redact(text: str) -> str:
     return _CREDENTIAL.sub(r"\1…", text)
 
 
+class NoCalls(logging.Filter):
+    """Keeps out what Django says of answers of the API, each of which has a line of its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is about something else."""
+        path = getattr(getattr(record, "request", None), "path_info", "")
+        return not path.startswith("/v1")
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: `time`, `level`, `logger`, `message`, and the fields given by `extra=`."""
 

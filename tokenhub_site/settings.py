@@ -154,6 +154,7 @@ TOKENHUB_WRITE_SECONDS = env.float("TOKENHUB_WRITE_SECONDS", default=60.0)
 TOKENHUB_REQUEST_SECONDS = env.float("TOKENHUB_REQUEST_SECONDS", default=600.0)
 TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
 TOKENHUB_USE_ENV_PROXIES = env.bool("TOKENHUB_USE_ENV_PROXIES", default=False)
+TOKENHUB_CA_BUNDLE = env.str("TOKENHUB_CA_BUNDLE", default="")
 TOKENHUB_REFRESH_SECONDS = env.float("TOKENHUB_REFRESH_SECONDS", default=0.25)
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -168,11 +169,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "tokenhub_site.logs.JsonLines"}},
+    "filters": {"no_calls": {"()": "tokenhub_site.logs.NoCalls"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         name: {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}
         for name in ("vault", "registry", "accounts", "gateway", "tokenhub_site")
     }
-    | {"django.request": {"level": "ERROR"}},  # the gateway has its own line for every refusal
+    | {"django.request": {"level": "ERROR", "filters": ["no_calls"]}},  # the gateway has its own line for every refusal
 }

@@ -65,7 +65,7 @@ class Transport:
                 response = session.get_adapter(outgoing.url).send(post, **environment)
         except requests.Timeout as error:
             raise TimedOut(f"{provider.name} did not answer in time: {_reason(error)}") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
         return Reply(response, provider, patience)
 
@@ -153,6 +153,7 @@ class _DialingAdapter(HTTPAdapter):
 def _open_session(*, private_allowed: bool) -> requests.Session:
     session = requests.Session()
     session.trust_env = settings.TOKENHUB_USE_ENV_PROXIES
+    session.verify = settings.TOKENHUB_CA_BUNDLE or True
     adapter = _DialingAdapter(private_allowed=private_allowed)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

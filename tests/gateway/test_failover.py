@@ -177,7 +177,10 @@ def test_nobody_left_is_told_with_a_request_id(provider: ScriptedProvider, tmp_p
         "models": [model("one", "only"), model("two", "only")],
     }
     with Gateway(tmp_path, config) as alone:
+        before = alone.log
         answer = alone.post()
+        alone.call_of(answer)
+        assert len(alone.log.removeprefix(before).splitlines()) == 1
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "provider_unavailable"
     assert answer.headers["Retry-After"] == "9"

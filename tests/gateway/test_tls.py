@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from django.test import override_settings
 
 from gateway.adapters.transport import Outgoing, Transport
 from gateway.errors import Unreachable
@@ -73,10 +74,11 @@ def _serve_one(listener: socket.socket, context: ssl.SSLContext) -> None:
 def call(host: str, port: int, *, trusted: Path | None) -> int:
     base_url = f"https://{host}:{port}"
     provider = provider_facts(base_url=base_url, may_be_private=True)
-    transport = Transport()
-    if trusted:
-        transport._session(provider).verify = str(trusted)
-    with transport.send(Outgoing(base_url, {}, b"{}"), provider, Patience(5)) as reply:
+    asked = Outgoing(base_url, {}, b"{}")
+    with (
+        override_settings(TOKENHUB_CA_BUNDLE=str(trusted or "")),
+        Transport().send(asked, provider, Patience(5)) as reply,
+    ):
         assert reply.whole() == b"{}"
         return reply.status
 
@@ -93,3 +95,8 @@ def test_a_certificate_that_nobody_signed_is_refused(port: int) -> None:
 def test_a_certificate_for_another_name_is_refused(certificate: Path, port: int) -> None:
     with pytest.raises(Unreachable, match="certificate"):
         call("127.0.0.1", port, trusted=certificate)
+
+
+def test_a_bundle_that_is_gone_is_a_failure_of_the_call(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match=r"gone\.pem"):
+        call("localhost", 9, trusted=tmp_path / "gone.pem")

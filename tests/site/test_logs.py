@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from django.http import HttpRequest
 
-from tokenhub_site.logs import JsonLines, redact
+from tokenhub_site.logs import JsonLines, NoCalls, redact
 
 
 def line(message: str, *arguments: object, **extra: Any) -> dict[str, Any]:
@@ -67,3 +68,11 @@ def test_an_exception_is_told_on_the_same_line() -> None:
 
 def test_what_json_does_not_know_is_told_as_text() -> None:
     assert line("x", path=object)["path"].startswith("<class")
+
+
+def test_an_answer_of_the_api_has_no_second_line() -> None:
+    about = [logging.makeLogRecord({"request": HttpRequest()}) for _ in range(3)]
+    about[0].request.path_info = "/v1/models"  # type: ignore[attr-defined]  # as Django's handler adds it
+    about[1].request.path_info = "/admin/"  # type: ignore[attr-defined]
+    del about[2].request  # type: ignore[attr-defined]
+    assert [NoCalls().filter(record) for record in about] == [False, True, True]
