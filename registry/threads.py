@@ -68,7 +68,7 @@ class Pool:
         return self._threads
 
 
-_shared = Pool(4)
+_shared = Pool(8)
 
 
 def run(function: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -1,6 +1,7 @@
 """The admin's "Test this model": one real request for one token, told as a message to the person who asked."""
 
 import time
+from threading import BoundedSemaphore
 from typing import Final
 
 import orjson
@@ -21,6 +22,7 @@ from gateway.wire import openai
 from registry.snapshot import ModelFacts, keeper
 
 _SECONDS: Final = 30.0
+_turns = BoundedSemaphore(2)  # each holds one of the few threads that serve people's pages
 _BODY: Final = {"messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
 
 
@@ -34,7 +36,13 @@ def test_model(request: HttpRequest, pk: int) -> HttpResponseRedirect:
     if model is None:
         messages.error(request, "This model is not in the registry.")
         return HttpResponseRedirect(reverse("admin:registry_model_changelist"))
-    level, text = _ask(model)
+    if _turns.acquire(blocking=False):
+        try:
+            level, text = _ask(model)
+        finally:
+            _turns.release()
+    else:
+        level, text = messages.WARNING, "Other models are being tested; try again in a moment."
     messages.add_message(request, level, text)
     return HttpResponseRedirect(reverse("admin:registry_model_change", args=[pk]))
 
