@@ -64,7 +64,7 @@ def _counted(pieces: Iterator[Delta | Finish], request: Request, record: Attempt
         if told is not None:
             record.usage = told
         elif seen:
-            record.usage = Usage(uncached=tokens.estimate(request.fields), output=seen, estimated=True)
+            record.usage = Usage(uncached=request.estimate, output=seen, estimated=True)
 
 
 def _cost_micro(model: ModelFacts, used: Usage) -> int:

@@ -17,6 +17,8 @@ class Request:
     fields: Mapping[str, Any]
     head: Mapping[str, Any]
     rest: bytes
+    estimate: int
+    """About how many tokens the prompt takes."""
     model: str
     stream: bool
     include_usage: bool

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.errors import GatewayError, ModelNotFound, NoModelCanServe, PromptTooLong
 from gateway.exchange import Decision, Excluded, Ranked, Request
@@ -29,8 +28,7 @@ def route(request: Request, snapshot: Snapshot) -> Route:
     A model that the caller names, by its id or an alias, comes first; the others follow by their score.
     """
     named = _named(request.model, snapshot)
-    estimate = tokens.estimate(request.fields)
-    need = estimate + (request.max_tokens or 0)
+    need = request.estimate + (request.max_tokens or 0)
     fit: list[ModelFacts] = []
     excluded: list[Excluded] = []
     for model in snapshot.models:
@@ -43,7 +41,7 @@ def route(request: Request, snapshot: Snapshot) -> Route:
         raise _nobody(request, need, snapshot, excluded)
     fit.sort(key=lambda model: (model not in named, *rank_key(model)))
     ranked = [Ranked(m.id, m.provider.name, m.score, m.weight, m.cost_per_1k) for m in fit]
-    return Route(fit, Decision(estimate, need, snapshot.version, ranked, excluded))
+    return Route(fit, Decision(request.estimate, need, snapshot.version, ranked, excluded))
 
 
 def _named(name: str, snapshot: Snapshot) -> Sequence[ModelFacts]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any, Final
 
-from gateway import tokens
 from gateway.adapters.base import Adapter
 from gateway.adapters.transport import Transport
 from gateway.exchange import Delta, Finish, Request, Usage
@@ -42,7 +41,7 @@ class EchoAdapter(Adapter):
         script = _script(_last_text(request))
         words = script.words[: request.max_tokens]
         reason = "stop" if len(words) == len(script.words) else "length"
-        usage = Usage(uncached=tokens.estimate(request.fields), output=len(words))
+        usage = Usage(uncached=request.estimate, output=len(words))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.id}
         if not request.stream:
             patience.pause(script.delay * len(words))

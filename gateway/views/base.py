@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from django.conf import settings
@@ -25,9 +25,13 @@ from gateway.negotiation import OnlyFormat
 from gateway.parsers import read_body
 from gateway.patience import Patience
 from gateway.wire import bodies, openai
+from registry import threads
 from registry.snapshot import SnapshotUnavailable, keeper
 
 logger = logging.getLogger("gateway.views")
+
+_LARGE_BYTES: Final = 512 * 1024  # takes some milliseconds to parse, in which no stream of the worker would move
+_readers = threads.Pool(2)
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -61,13 +65,19 @@ class GatewayView(APIView):
             response["Allow"] = ", ".join(self.allowed_methods)
         if error.retry_after is not None:
             response["Retry-After"] = str(max(1, round(error.retry_after)))
-        journal.log(self.call)
         return response
+
+    def finalize_response(self, request: RestRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tell of every call once: of a stream when it ends, of all others here."""
+        if not response.streaming:
+            journal.log(self.call)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]  # no body
         """Say which methods there are."""
         self.call.status = 204
-        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+        headers = {"Allow": ", ".join(self.allowed_methods)} | journal.headers(self.call)
+        return HttpResponse(status=204, headers=headers)
 
     def json(self, body: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         """Return a JSON answer with the headers of the call."""
@@ -89,7 +99,7 @@ class GenerationView(GatewayView):
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
-        asked = self.read(raw, bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH))
+        asked = _readers.run(self._understood, raw) if len(raw) > _LARGE_BYTES else self._understood(raw)
         self.call.stream = asked.stream
         pieces = self._pieces(asked, request.META.get("gunicorn.socket"))
         try:
@@ -99,11 +109,11 @@ class GenerationView(GatewayView):
             whole = first + b"".join(pieces)
         except CallerLeft:
             self.call.status, self.call.error = 499, "caller_left"
-            journal.log(self.call)
             return HttpResponse(status=499)
-        response = self.answer(whole)
-        journal.log(self.call)
-        return response
+        return self.answer(whole)
+
+    def _understood(self, raw: bytes) -> Request:
+        return self.read(raw, bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH))
 
     def _streamed(self, first: bytes, pieces: Generator[bytes]) -> StreamingHttpResponse:
         return StreamingHttpResponse(

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from gateway import tokens
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import Request, Usage
 from gateway.wire import bodies, sse
@@ -39,6 +40,7 @@ def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
         fields=body,
         head=head,
         rest=rest,
+        estimate=tokens.estimate(body),
         model=model,
         stream=bool(_optional(head, "stream", bool)),
         include_usage=options.get("include_usage") is True,

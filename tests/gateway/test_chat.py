@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+import requests
 
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat, chat_stream
@@ -108,6 +109,29 @@ def test_the_log_has_one_line_a_call_without_the_prompt(gateway: Gateway) -> Non
     assert line.items() >= expected.items()
     assert line["ms"] >= line["ttft_ms"] > 0
     assert "canary" not in gateway.log
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models", 200),
+        ("GET", "/v1/models/best", 200),
+        ("OPTIONS", "/v1/models", 204),
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/models", 405),
+    ],
+)
+def test_every_answer_has_its_line(gateway: Gateway, method: str, path: str, status: int) -> None:
+    answer = requests.request(method, f"{gateway.url}{path}", timeout=10)
+    call = gateway.call_of(answer)
+    assert (call["message"], call["status"]) == (f"{method} {path} {status}", answer.status_code)
+
+
+def test_a_large_body_is_read_like_any_other(gateway: Gateway) -> None:
+    large = [{"role": "user", "content": "x" * 150_000}] * 6
+    assert gateway.post(messages=[*large[:2], {"role": "user", "content": "[length=1] y"}]).ok
+    refused = gateway.post(messages=[*large, {}])
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages[6]")
 
 
 @pytest.mark.parametrize("stream", [False, True])
