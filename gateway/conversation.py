@@ -1,0 +1,140 @@
+"""A conversation and the pieces of its answer in no wire format's words: the middle of every translation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form."""
+
+    text: str
+    cache: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture: at `url`, or `data` (base64) of `media_type`; `detail` as OpenAI has it (low, high, auto)."""
+
+    url: str = ""
+    data: str = ""
+    media_type: str = ""
+    detail: str = ""
+    cache: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A model's wish to have a tool called; `arguments` is the JSON text of an object, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of a call."""
+
+    id: str
+    content: Sequence[Text | Image]
+    is_error: bool = False
+    cache: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """Reasoning that its model shows, with the signature by which it knows it again; `redacted` where it is sealed."""
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+
+
+Block = Text | Image | ToolUse | ToolResult | Thought
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side says; the sides alternate."""
+
+    role: Literal["user", "assistant"]
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may ask to be called; `schema` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] | None = None
+    strict: bool | None = None
+    cache: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Which tool is to be called: the model's own choice, none, any one, or the one of that `name`."""
+
+    kind: Literal["auto", "none", "any", "tool"]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """What a model is asked, and how it is to answer. None and empty mean that the caller did not say."""
+
+    turns: Sequence[Turn]
+    system: Sequence[Text] = ()
+    tools: Sequence[Tool] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tools: bool | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: Sequence[str] = ()
+    user: str | None = None
+    dropped: Sequence[str] = ()
+    """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
+
+
+# --- the pieces of an answer, in their order ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The next words of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The next words of the reasoning before an answer; its `signature` or its sealed form come as pieces of their own."""
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegins:
+    """A tool call begins; `index` counts the calls of this answer from 0."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """The next characters of the JSON text of the arguments of the call with this `index`."""
+
+    index: int
+    text: str
+
+
+Piece = Words | Thinking | CallBegins | CallArguments
