@@ -1,8 +1,19 @@
 """A conversation and the pieces of its answer in no wire format's words: the middle of every translation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+
+class Untranslatable(Exception):
+    """A request holds what no other wire format can say; `field` is its path in the caller's body.
+
+    No caller sees it: whoever picks models leaves out those that need a translation, and tells this as the reason.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"cannot translate `{field}`")
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +37,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A model's wish to have a tool called; `arguments` is the JSON text of an object, as the model wrote it."""
+    """A model's wish to have a tool called; `arguments` is the JSON text of an object, as the model wrote it.
+
+    `place` is where the arguments stand in the caller's body, for a refusal to name.
+    """
 
     id: str
     name: str
     arguments: str
+    cache: Mapping[str, Any] | None = None
+    place: str = field(default="messages", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """The next words of the reasoning before an answer; its `signature` or its sealed form come as pieces of their own."""
+    """The next words of the reasoning before an answer; a signature and a sealed form come as pieces of their own."""
 
     text: str = ""
     signature: str = ""

@@ -5,7 +5,7 @@ Source: the public API reference of OpenAI and the types of its official SDKs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -13,9 +13,9 @@ from gateway import tokens
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import Request, Usage
 from gateway.wire import bodies, sse
+from gateway.wire.fields import Fields, as_count, as_object, load
 
 DONE: Final = b"[DONE]"
-_T = TypeVar("_T")
 _LONGEST_NAME: Final = 200
 
 # The fields that the gateway reads for itself or sets anew for each provider. `max_cost` is its own and goes nowhere.
@@ -31,10 +31,11 @@ def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidRequest("A message is an object with a `role`.", param=f"messages[{index}]")
     head, rest = bodies.split(raw, body, _CHAT_HEAD)
-    model = _optional(head, "model", str) or ""
+    told = Fields(head)
+    model = told.text("model")
     if len(model) > _LONGEST_NAME:
         raise InvalidRequest(f"`model` has at most {_LONGEST_NAME} characters.", param="model")
-    options = _optional(head, "stream_options", dict) or {}
+    options = told.optional("stream_options", dict) or {}
     return Request(
         capability="chat",
         fields=body,
@@ -42,10 +43,10 @@ def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
         rest=rest,
         estimate=tokens.estimate(body),
         model=model,
-        stream=bool(_optional(head, "stream", bool)),
+        stream=bool(told.optional("stream", bool)),
         include_usage=options.get("include_usage") is True,
-        max_tokens=_positive(head, "max_completion_tokens") or _positive(head, "max_tokens"),
-        max_cost=_amount(head, "max_cost"),
+        max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
+        max_cost=told.number("max_cost"),
     )
 
 
@@ -87,12 +88,12 @@ def read_event(event: bytes, *, seen_content: bool) -> Event:
         return Event(done=True)
     if seen_content and not _tells_something(data):
         return _CONTENT
-    return _read_chunk(_load(data))
+    return _read_chunk(load(data))
 
 
 def read_answer(raw: bytes) -> Event:
     """Return what a whole answer says; raises `Broken` when it is not a chat completion."""
-    answer = _load(raw)
+    answer = load(raw)
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Broken("The provider answered 200 without a completion.")
@@ -107,10 +108,10 @@ def read_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    cached = _count(_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
-    output = _count(usage.get("completion_tokens"))
-    reasoning = _count(_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    prompt = _count(usage.get("prompt_tokens"))
+    cached = as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    output = as_count(usage.get("completion_tokens"))
+    reasoning = as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    prompt = as_count(usage.get("prompt_tokens"))
     return Usage(
         uncached=max(0, prompt - cached),
         cache_read=min(cached, prompt),
@@ -197,50 +198,3 @@ def _tells_something(data: bytes) -> bool:
         data.count(b'"finish_reason"') - data.count(b'"finish_reason":null') - data.count(b'"finish_reason": null')
     )
     return usages > 0 or reasons > 0
-
-
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise Broken("The provider sent something that is not JSON.") from None
-    if not isinstance(value, dict):
-        raise Broken("The provider sent JSON that is not an object.")
-    return value
-
-
-def _optional(head: Mapping[str, Any], name: str, kind: type[_T]) -> _T | None:
-    value = head.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise InvalidRequest(f"`{name}` has the wrong type: {_words(kind)} is expected.", param=name)
-    return value
-
-
-def _words(kind: type) -> str:
-    return {str: "a text", bool: "true or false", dict: "an object"}.get(kind, kind.__name__)
-
-
-def _positive(head: Mapping[str, Any], name: str) -> int | None:
-    value = head.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidRequest(f"`{name}` must be a whole number of 1 or more.", param=name)
-    return value
-
-
-def _amount(head: Mapping[str, Any], name: str) -> float | None:
-    value = head.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-        raise InvalidRequest(f"`{name}` must be a number of 0 or more.", param=name)
-    return float(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _count(value: Any) -> int:
-    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
