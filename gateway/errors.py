@@ -23,6 +23,7 @@
         ├── QuotaSpent               502     provider_quota           to any model
         ├── UnknownThere             502     provider_model_unknown   to any model
         ├── Overflowed               400     context_length_exceeded  to larger windows
+        ├── OutputTooLong            400     max_tokens_too_large     to larger windows
         └── Rejected                 theirs  theirs                   no
 
 `CallerLeft` stands outside: nobody is there to be answered.
@@ -206,6 +207,23 @@ class Overflowed(ProviderFailure):
     code = "context_length_exceeded"
     kind = "invalid_request_error"
     moves_on = MovesOn.LARGER
+
+
+class OutputTooLong(ProviderFailure):
+    """The prompt fits, but not with the output that was asked for: a smaller max_tokens cures it on the same model.
+
+    `limit` is the tokens of output that there is room for, None where the provider does not tell. A larger window is a
+    cure as well.
+    """
+
+    status = 400
+    code = "max_tokens_too_large"
+    kind = "invalid_request_error"
+    moves_on = MovesOn.LARGER
+
+    def __init__(self, message: str, *, upstream_status: int = 0, limit: int | None = None) -> None:
+        super().__init__(message, upstream_status=upstream_status)
+        self.limit = limit
 
 
 class Rejected(ProviderFailure):

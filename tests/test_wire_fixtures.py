@@ -17,6 +17,7 @@ from tests.scripted import ScriptedProvider
 from tests.scripted_script import Answer, Script, raw
 
 VLLM = recordings("vllm")
+SERVERS = sorted(folder.name for folder in WIRE.iterdir() if folder.is_dir())
 CALLED = ["chat_tools", "chat_tools_required", "chat_stream_tools"]
 
 
@@ -61,11 +62,22 @@ def test_it_works(provider: ScriptedProvider, client: openai.OpenAI) -> None:
     assert provider.requests[-1].json == VLLM["chat_stop"].request
 
 
-def test_the_index_names_every_file_and_the_readme_every_case() -> None:
-    files = {file.name for file in (WIRE / "vllm").iterdir()} - {"index.json"}
-    assert files == {f"{name}.{'sse' if case.is_stream else 'json'}" for name, case in VLLM.items()}
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_index_names_every_file_and_the_readme_every_case(server: str) -> None:
+    cases = recordings(server)
+    files = {file.name for file in (WIRE / server).iterdir()} - {"index.json"}
+    assert files == {f"{name}.{'sse' if case.is_stream else 'json'}" for name, case in cases.items()}
     text = (WIRE / "README.md").read_text()
-    assert [name for name in VLLM if f"`{name}`" not in text] == []
+    assert [name for name in cases if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_not_recorded_says_so(server: str) -> None:
+    index = orjson.loads((WIRE / server / "index.json").read_bytes())
+    is_recorded = index.get("recorded", True)
+    assert is_recorded == ("written after" not in index["server"])
+    assert is_recorded or all(case["request"] is None for case in index["cases"].values())
+    assert (f"## {server}\n" in (WIRE / "README.md").read_text()) == is_recorded
 
 
 @pytest.mark.parametrize("case", VLLM.values(), ids=VLLM)

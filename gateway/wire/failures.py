@@ -16,12 +16,31 @@ from gateway import errors
 _OVERFLOW: Final = re.compile(
     r"maximum context length|exceeds the context window|prompt is too long|exceed context limit|longer than the model's"
     r" context length|exceeds the maximum number of tokens|input is too long|too many input tokens|exceed_context_size"
-    r"|`inputs` tokens \+ `max_new_tokens`",
+    r"|`inputs` tokens \+ `max_new_tokens`|`inputs` must have less than \d+ tokens",
     re.IGNORECASE,
 )
 _NO_OVERFLOW: Final = re.compile(r"rate limit|quota|per minute|\bTPM\b", re.IGNORECASE)
+
+# Prompt and output do not fit together; where the prompt alone fits, there is room for a shorter output.
+_TOGETHER: Final = re.compile(
+    r"maximum context length is (?P<window_a>\d+) tokens.*\((?P<prompt_a>\d+) in (?:the messages|your prompt)"
+    r"|maximum context length is (?P<window_b>\d+) tokens and your request has (?P<prompt_b>\d+) input tokens"
+    r"|exceed context limit: (?P<prompt_c>\d+) \+ \d+ > (?P<window_c>\d+)"
+    r"|`inputs` tokens \+ `max_new_tokens` must be <= (?P<window_d>\d+)\. Given: (?P<prompt_d>\d+)",
+    re.IGNORECASE | re.DOTALL,
+)
+# The output is longer than the model ever writes, or the prompt's length is told as "at least", so the room is unknown.
+_OUTPUT: Final = re.compile(
+    r"supports at most (?P<most_a>\d+) completion tokens|max_tokens: \d+ > (?P<most_b>\d+), which is the maximum"
+    r"|maximum tokens you requested exceeds the model limit of (?P<most_c>\d+)|^(?:Input validation error: )?"
+    r"`max_new_tokens` must be <= (?P<most_d>\d+)|cannot be greater than max_model_len|max_completion_tokens' is too"
+    r" large|you requested \d+ output tokens and your prompt contains at least \d+ input tokens",
+    re.IGNORECASE,
+)
+_NO_CREDIT: Final = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
 _UNKNOWN_MODEL: Final = re.compile(r"model.*(does not exist|not found|not supported)|unknown model", re.IGNORECASE)
 _SHOWN_CHARACTERS: Final = 500
+_READ_CHARACTERS: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +62,9 @@ def classify(
     refusal = _read(status, raw)
     retry_after = read_retry_after(headers)
     said = f"{provider} answered {status}: {refusal.message[:_SHOWN_CHARACTERS]}"
-    if status in {400, 413, 422} and _is_overflow(refusal):
-        return errors.Overflowed(said, upstream_status=status)
-    if status == 402 or (status in {403, 429} and refusal.code == "insufficient_quota"):
+    if too_long := _too_long(refusal, said, status):
+        return too_long
+    if _is_unpaid(refusal):
         return errors.QuotaSpent(said, upstream_status=status, retry_after=retry_after)
     if refusal.code == "model_not_found" or (status in {400, 404} and _UNKNOWN_MODEL.search(refusal.message)):
         return errors.UnknownThere(said, upstream_status=status)
@@ -57,6 +76,25 @@ def classify(
     return errors.Broken(said, upstream_status=status)
 
 
+def in_band(error: Any) -> errors.ProviderFailure:
+    """Return the failure that an error within an answer of status 200 stands for.
+
+    `error` is the text or the object that stands under `error`, in the form of OpenAI or of Anthropic.
+    """
+    told = error if isinstance(error, dict) else {"message": error}
+    code = next((word for word in (told.get("code"), told.get("type")) if isinstance(word, str) and word), "")
+    refusal = _Refusal(400, code, str(told.get("message") or error), None)
+    said = f"The provider broke off: {refusal.message[:_SHOWN_CHARACTERS]}"
+    return _too_long(refusal, said, 0) or _BY_WORD.get(code, errors.Broken)(said)
+
+
+_BY_WORD: Final[Mapping[str, type[errors.ProviderFailure]]] = {
+    "overloaded_error": errors.Overloaded,
+    "rate_limit_error": errors.RateLimited,
+    "rate_limit_exceeded": errors.RateLimited,
+    "insufficient_quota": errors.QuotaSpent,
+    "billing_error": errors.QuotaSpent,
+}
 _BY_STATUS: Final[Mapping[int, type[errors.ProviderFailure]]] = {
     401: errors.CredentialsRefused,
     403: errors.CredentialsRefused,
@@ -98,6 +136,8 @@ def _read(status: int, raw: bytes) -> _Refusal:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return _Refusal(status, "", raw.decode(errors="replace").strip(), None)
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]  # Gemini
     if not isinstance(body, dict):
         return _Refusal(status, "", str(body), None)
     error = body.get("error", body)
@@ -105,19 +145,40 @@ def _read(status: int, raw: bytes) -> _Refusal:
         return _Refusal(status, "", str(error), None)
     message = error.get("message") or error.get("detail") or orjson.dumps(error).decode()
     code = error.get("code")
-    is_openai = isinstance(body.get("error"), dict) and isinstance(error.get("message"), str)
-    if not isinstance(code, str):
+    is_handed_on = isinstance(body.get("error"), dict) and isinstance(error.get("message"), str)
+    if not isinstance(code, str) and body.get("type") != "error":
         # some servers repeat the HTTP status here, where clients expect a word or nothing
         error["code"] = None
     return _Refusal(
         status,
         code if isinstance(code, str) else str(error.get("type") or ""),
         str(message),
-        body if is_openai else None,
+        body if is_handed_on else None,
     )
 
 
-def _is_overflow(refusal: _Refusal) -> bool:
-    if refusal.code in {"context_length_exceeded", "exceed_context_size_error"}:
+def _too_long(refusal: _Refusal, said: str, status: int) -> errors.ProviderFailure | None:
+    """Return the failure of a prompt, or of an output, that is too long; None for any other refusal."""
+    names_it = refusal.code in {"context_length_exceeded", "exceed_context_size_error"}
+    if refusal.status not in {400, 413, 422} and not names_it:
+        return None
+    message = refusal.message[:_READ_CHARACTERS]
+    if _NO_OVERFLOW.search(message) and not names_it:
+        return None
+    if told := _TOGETHER.search(message):
+        numbers = {name[:-2]: int(value) for name, value in told.groupdict().items() if value}
+        room = numbers["window"] - numbers["prompt"]
+        if room > 0:
+            return errors.OutputTooLong(said, upstream_status=status, limit=room)
+    elif told := _OUTPUT.search(message):
+        most = [int(value) for value in told.groups() if value]
+        return errors.OutputTooLong(said, upstream_status=status, limit=most[0] if most else None)
+    if names_it or _OVERFLOW.search(message):
+        return errors.Overflowed(said, upstream_status=status)
+    return None
+
+
+def _is_unpaid(refusal: _Refusal) -> bool:
+    if refusal.status == 402 or (refusal.status in {403, 429} and refusal.code == "insufficient_quota"):
         return True
-    return bool(_OVERFLOW.search(refusal.message)) and not _NO_OVERFLOW.search(refusal.message)
+    return refusal.status in {400, 403} and bool(_NO_CREDIT.search(refusal.message))

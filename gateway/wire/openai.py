@@ -12,7 +12,7 @@ import orjson
 from gateway import tokens
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import Request, Usage
-from gateway.wire import bodies, sse
+from gateway.wire import bodies, failures, sse
 from gateway.wire.fields import Fields, as_count, as_object, load
 
 DONE: Final = b"[DONE]"
@@ -77,9 +77,10 @@ _CONTENT: Final = Event(content=True)
 
 
 def read_event(event: bytes, *, seen_content: bool) -> Event:
-    """Return what an event of a stream says; raises `Broken` for an error told in-band or for data that is not JSON.
+    """Return what an event of a stream says; raises `Broken` for data that is not JSON.
 
-    After the first content, events without usage and without a reason to end are not parsed at all.
+    An error that is told in-band raises the failure it stands for. After the first content, events without usage and
+    without a reason to end are not parsed at all.
     """
     data = sse.data_of(event)
     if not data:
@@ -92,8 +93,10 @@ def read_event(event: bytes, *, seen_content: bool) -> Event:
 
 
 def read_answer(raw: bytes) -> Event:
-    """Return what a whole answer says; raises `Broken` when it is not a chat completion."""
+    """Return what a whole answer says; raises the failure of an error told in it, or `Broken`."""
     answer = load(raw)
+    if error := answer.get("error"):
+        raise failures.in_band(error)
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Broken("The provider answered 200 without a completion.")
@@ -154,9 +157,12 @@ def write_model(model_id: str, *, created: int, owner: str) -> dict[str, Any]:
 
 
 def error_body(error: GatewayError) -> dict[str, Any]:
-    """Return an error in OpenAI's shape; what a provider said of the caller's own doing is handed on as it was."""
+    """Return an error in OpenAI's shape; what a provider said in it of the caller's own doing is handed on as it was."""
     if isinstance(error, Rejected) and error.body is not None:
-        return error.body
+        if error.body.get("type") != "error":
+            return error.body
+        told = error.body["error"]  # in Anthropic's shape
+        return {"error": {"message": told["message"], "type": error.kind, "param": None, "code": None}}
     return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
 
 
@@ -167,8 +173,7 @@ def error_event(error: GatewayError) -> bytes:
 
 def _read_chunk(chunk: Mapping[str, Any]) -> Event:
     if error := chunk.get("error"):
-        message = error.get("message") if isinstance(error, dict) else error
-        raise Broken(f"The provider broke off: {message}")
+        raise failures.in_band(error)
     usage = read_usage(chunk.get("usage"))
     listed = chunk.get("choices")
     choices = [choice for choice in listed if isinstance(choice, dict)] if isinstance(listed, list) else []

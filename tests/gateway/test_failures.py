@@ -9,6 +9,7 @@ import pytest
 
 from gateway import errors
 from gateway.wire import failures
+from tests.recordings import WIRE, recordings
 
 
 def classify(status: int, body: Any, **headers: str) -> errors.ProviderFailure:
@@ -68,7 +69,7 @@ def test_the_kind_of_failure(status: int, body: Any, kind: type[errors.ProviderF
                 "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"},
             },
         ),
-        (400, said("input length and `max_tokens` exceed context limit: 1 + 2 > 2")),
+        (400, said("input length and `max_tokens` exceed context limit: 3 + 2 > 2")),
         (400, said("The input (9 tokens) is longer than the model's context length (8 tokens).")),
         (
             400,
@@ -131,3 +132,148 @@ def test_the_key_is_never_repeated() -> None:
 
 def test_a_date_without_a_clock_to_compare_asks_for_nothing() -> None:
     assert failures.read_retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) == 0.0
+
+
+WRITTEN: dict[str, dict[str, type[errors.ProviderFailure]]] = {
+    "openai": {
+        "overflow": errors.Overflowed,
+        "overflow_window": errors.Overflowed,
+        "output_room": errors.OutputTooLong,
+        "max_tokens_too_large": errors.OutputTooLong,
+        "unauthorized": errors.CredentialsRefused,
+        "model_not_found": errors.UnknownThere,
+        "rate_limited": errors.RateLimited,
+        "quota_spent": errors.QuotaSpent,
+        "bad_request": errors.Rejected,
+        "server_error": errors.Broken,
+        "overloaded": errors.Overloaded,
+    },
+    "anthropic": {
+        "overflow": errors.Overflowed,
+        "output_room": errors.OutputTooLong,
+        "max_tokens_too_large": errors.OutputTooLong,
+        "bad_request": errors.Rejected,
+        "temperature_and_top_p": errors.Rejected,
+        "no_credit": errors.QuotaSpent,
+        "unauthorized": errors.CredentialsRefused,
+        "billing": errors.QuotaSpent,
+        "forbidden": errors.CredentialsRefused,
+        "model_not_found": errors.UnknownThere,
+        "request_too_large": errors.Rejected,
+        "rate_limited": errors.RateLimited,
+        "server_error": errors.Broken,
+        "timeout": errors.Overloaded,
+        "overloaded": errors.Overloaded,
+    },
+    "sglang": {"overflow": errors.Overflowed},
+    "llamacpp": {
+        "overflow": errors.Overflowed,
+        "overflow_500": errors.Overflowed,
+        "overflow_python": errors.Overflowed,
+    },
+    "tgi": {
+        "overflow": errors.Overflowed,
+        "overflow_inputs": errors.Overflowed,
+        "output_room": errors.OutputTooLong,
+        "max_tokens_too_large": errors.OutputTooLong,
+        "overloaded": errors.RateLimited,
+    },
+    "gemini": {"overflow": errors.Overflowed, "rate_limited": errors.RateLimited},
+    "bedrock": {
+        "overflow": errors.Overflowed,
+        "overflow_tokens": errors.Overflowed,
+        "max_tokens_too_large": errors.OutputTooLong,
+        "throttled": errors.RateLimited,
+    },
+}
+
+
+@pytest.mark.parametrize("server", sorted(WRITTEN))
+def test_the_refusals_of_each_provider(server: str) -> None:
+    found = {name: type(classify(case.status, case.body)) for name, case in recordings(server).items()}
+    assert found == WRITTEN[server]
+
+
+def test_every_folder_is_in_a_table() -> None:
+    assert {folder.name for folder in WIRE.iterdir() if folder.is_dir()} == {"vllm", *WRITTEN}
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "limit"),
+    [
+        ("openai", "output_room", 8192 - 64),
+        ("openai", "max_tokens_too_large", 16384),
+        ("anthropic", "output_room", 200000 - 178959),
+        ("anthropic", "max_tokens_too_large", 64000),
+        ("tgi", "output_room", 8192 - 6204),
+        ("tgi", "max_tokens_too_large", 192),
+        ("bedrock", "max_tokens_too_large", 2048),
+        ("vllm", "max_tokens_too_large", None),
+    ],
+)
+def test_the_room_for_output(server: str, name: str, limit: int | None) -> None:
+    case = recordings(server)[name]
+    failure = classify(case.status, case.body)
+    assert isinstance(failure, errors.OutputTooLong)
+    assert (failure.limit, failure.status, failure.upstream_status) == (limit, 400, case.status)
+
+
+WINDOW = "This model's maximum context length is 512 tokens"
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        (
+            f"'max_tokens' or 'max_completion_tokens' is too large: 600. {WINDOW} and your request has 18 input tokens",
+            494,
+        ),
+        (f"{WINDOW}. However, you requested 600 tokens (100 in the messages, 500 in the completion).", 412),
+        (f"{WINDOW}, however you requested 600 tokens (100 in your prompt; 500 for the completion).", 412),
+        # the prompt was counted only until it was clear that both do not fit
+        (f"{WINDOW}. However, you requested 500 output tokens and your prompt contains at least 13 input tokens", None),
+    ],
+)
+def test_the_room_in_other_words(message: str, limit: int | None) -> None:
+    failure = classify(400, said(message))
+    assert isinstance(failure, errors.OutputTooLong)
+    assert failure.limit == limit
+
+
+@pytest.mark.parametrize("prompt", [512, 6012])
+def test_no_room_is_an_overflow(prompt: int) -> None:
+    failure = classify(400, said(f"{WINDOW}. However, you requested 9 tokens ({prompt} in the messages, 8 in"))
+    assert isinstance(failure, errors.Overflowed)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"type": "overloaded_error", "message": "Overloaded"}, errors.Overloaded),
+        ({"type": "rate_limit_error", "message": "slow"}, errors.RateLimited),
+        ({"type": "tokens", "code": "rate_limit_exceeded", "message": "slow"}, errors.RateLimited),
+        ({"type": "x", "code": "insufficient_quota", "message": "empty"}, errors.QuotaSpent),
+        ({"type": "api_error", "message": "Internal server error"}, errors.Broken),
+        ({"type": "BadRequestError", "code": 400, "message": f"{WINDOW}."}, errors.Overflowed),
+        ({"code": "context_length_exceeded", "message": "too long"}, errors.Overflowed),
+        ("it broke", errors.Broken),
+        ({}, errors.Broken),
+    ],
+)
+def test_an_error_told_in_band(error: Any, kind: type[errors.ProviderFailure]) -> None:
+    failure = failures.in_band(error)
+    assert type(failure) is kind
+    assert failure.upstream_status == 0
+    assert failure.message.startswith("The provider broke off: ")
+
+
+def test_a_body_of_anthropic_is_kept_as_it_was() -> None:
+    case = recordings("anthropic")["bad_request"]
+    failure = classify(case.status, case.body)
+    assert isinstance(failure, errors.Rejected)
+    assert failure.body == case.json
+
+
+def test_numbers_past_all_measure_are_not_read() -> None:
+    nines = "9" * 10_000
+    assert isinstance(classify(400, said(f"exceed context limit: {nines} + {nines} > {nines}")), errors.Overflowed)
