@@ -10,13 +10,15 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Final
+from typing import Final
 
 from gateway.adapters.base import Adapter
 from gateway.adapters.transport import Transport
+from gateway.conversation import Words
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
-from gateway.wire import openai, sse
+from gateway.wire import chat_stream
+from gateway.wire.pieces import Writer
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
@@ -43,23 +45,18 @@ class EchoAdapter(Adapter):
         reason = "stop" if len(words) == len(script.words) else "length"
         usage = Usage(uncached=request.estimate, output=len(words))
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.id}
+        end = Finish(reason, usage)
         if not request.stream:
             patience.pause(script.delay * len(words))
-            yield Delta(openai.write_answer(head, " ".join(words), reason, usage))
+            writer: Writer = chat_stream.WholeWriter(head)
+            yield Delta(writer.write(Words(" ".join(words))) + writer.write(end))
         else:
-            yield _chunk(head, {"role": "assistant", "content": ""}, content=False)
+            writer = chat_stream.StreamWriter(head, include_usage=request.include_usage)
             for index, word in enumerate(words):
                 patience.pause(script.delay)
-                yield _chunk(head, {"content": f" {word}" if index else word})
-            yield _chunk(head, {}, reason, content=False)
-            if request.include_usage:
-                yield Delta(sse.event(openai.write_usage_chunk(head, usage)), content=False)
-            yield Delta(sse.event(openai.DONE), content=False)
-        yield Finish(reason, usage)
-
-
-def _chunk(head: dict[str, Any], delta: dict[str, str], reason: str | None = None, *, content: bool = True) -> Delta:
-    return Delta(sse.event(openai.write_chunk(head, delta, reason)), content=content)
+                yield Delta(writer.write(Words(f" {word}" if index else word)))
+            yield Delta(writer.write(end), content=False)
+        yield end
 
 
 def _last_text(request: Request) -> str:

@@ -123,23 +123,6 @@ def read_usage(usage: Any) -> Usage | None:
     )
 
 
-def write_answer(head: Mapping[str, Any], text: str, reason: str, usage: Usage) -> bytes:
-    """Return a whole answer of one choice; `head` holds `id`, `created` and `model`."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": reason}
-    return orjson.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": write_usage(usage)})
-
-
-def write_chunk(head: Mapping[str, Any], delta: Mapping[str, str], reason: str | None = None) -> bytes:
-    """Return the data of one event of a stream."""
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-    return orjson.dumps({**head, "object": "chat.completion.chunk", "choices": [choice]})
-
-
-def write_usage_chunk(head: Mapping[str, Any], usage: Usage) -> bytes:
-    """Return the data of the event that tells the usage at the end of a stream."""
-    return orjson.dumps({**head, "object": "chat.completion.chunk", "choices": [], "usage": write_usage(usage)})
-
-
 def write_usage(usage: Usage) -> dict[str, Any]:
     """Return a usage in OpenAI's shape, in which the prompt counts the cached tokens as well."""
     return {
@@ -157,7 +140,7 @@ def write_model(model_id: str, *, created: int, owner: str) -> dict[str, Any]:
 
 
 def error_body(error: GatewayError) -> dict[str, Any]:
-    """Return an error in OpenAI's shape; what a provider said in it of the caller's own doing is handed on as it was."""
+    """Return an error in OpenAI's shape; what a provider said in it of the caller's own doing is handed on as it is."""
     if isinstance(error, Rejected) and error.body is not None:
         if error.body.get("type") != "error":
             return error.body
