@@ -13,11 +13,14 @@ from gateway import errors
 from registry.config import read_and_check
 from registry.config.schema import MODEL, PROVIDER
 from tests.server import ROOT, Gateway
+from tests.test_promises import ROOMS
+from tokenhub_site import variables
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench" / "README.md"])
 # The command line's own variables, and those that belong to a compose file or to Python.
 SOURCES = [ROOT / "tokenhub_site" / name for name in ("settings.py", "gunicorn_conf.py", "start.py")]
+READERS = r"env\.\w+|whole|decimal|switch|choice"
 
 
 def section(title: str) -> str:
@@ -42,7 +45,7 @@ def test_it_works() -> None:
 
 def test_every_setting_is_in_the_table() -> None:
     code = "".join(source.read_text() for source in SOURCES)
-    read = set(re.findall(r"""(?:env\.\w+|_number|environ\.get)\(\s*"([A-Z_]+)\"""", code))
+    read = set(re.findall(rf'(?:{READERS}|environ\.get)\(\s*"([A-Z_]+)"', code))
     read |= set(re.findall(r'"(TOKENHUB_ENCRYPTION_KEY)"', code)) | {"TOKENHUB_ENCRYPTION_KEY_FILE"}
     rows = [line.split("|")[1] for line in section("Settings").splitlines() if line.startswith("| `")]
     assert {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)} == read
@@ -51,8 +54,24 @@ def test_every_setting_is_in_the_table() -> None:
 def test_every_setting_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
     code = "".join(source.read_text() for source in SOURCES)
-    for name in set(re.findall(r'(?:env\.\w+|_number)\(\s*"([A-Z_]+)"', code)) - {"TOKENHUB_KEY_VARIABLE"}:
+    for name in set(re.findall(rf'(?:{READERS})\(\s*"([A-Z_]+)"', code)) - {"TOKENHUB_KEY_VARIABLE"}:
         assert re.search(rf"^#?{name}=", example, re.MULTILINE), name
+
+
+def test_the_example_shows_the_defaults() -> None:
+    shown = dict(re.findall(r"^#([A-Z_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    known = {name: variable for name, variable in variables.TABLE.items() if name in shown}
+    assert len(known) > 10
+    assert {name: variable.parse(shown[name]) for name, variable in known.items()} == {
+        name: variable.default for name, variable in known.items()
+    }
+
+
+def test_every_id_of_a_check_is_in_the_table() -> None:
+    code = "".join(path.read_text() for room in ROOMS for path in sorted((ROOT / room).glob("*.py")))
+    ids = set(re.findall(rf"\b(?:{'|'.join(ROOMS)}|site)\.[EW]\d{{3}}\b", code))
+    told = re.findall(r"^\| `([a-z]+\.[EW]\d{3})` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert told == sorted(ids)
 
 
 @pytest.mark.parametrize(("title", "fields"), [("provider", PROVIDER), ("model", MODEL)])

@@ -23,8 +23,10 @@ import yaml
 from django.urls import resolve
 
 from tokenhub_site.cli import add_arguments
+from tokenhub_site.variables import WHOLE
 
 ROOT = Path(__file__).resolve().parent.parent
+READERS = r"env\.\w+$|os\.environ\.get$|(whole|decimal|switch|choice)$"  # the functions that read a variable
 PRODUCT = ("vault", "registry", "accounts", "gateway", "tokenhub_site")
 
 # How people were told to run TokenHub: the image has to fit it as it stands.
@@ -101,7 +103,7 @@ def read_variables() -> set[str]:
     names: set[str] = set()
     for path in (ROOT / "tokenhub_site").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and re.match(r"env\.\w+$|os\.environ\.get$|_number$", ast.unparse(node.func)):
+            if isinstance(node, ast.Call) and re.match(READERS, ast.unparse(node.func)):
                 names |= {str(first.value) for first in node.args[:1] if isinstance(first, ast.Constant)}
     return names
 
@@ -275,11 +277,7 @@ def test_the_compose_file_keeps_the_data_and_gives_no_rights() -> None:
 
 def test_a_stop_waits_longer_than_the_streams_may_take() -> None:
     grace = int(compose()["services"]["tokenhub"]["stop_grace_period"].removesuffix("s"))
-    graceful = re.search(
-        r'"TOKENHUB_GRACEFUL_TIMEOUT", (\d+)', (ROOT / "tokenhub_site" / "gunicorn_conf.py").read_text()
-    )
-    assert graceful
-    assert grace > int(graceful[1])
+    assert grace > WHOLE["TOKENHUB_GRACEFUL_TIMEOUT"].default
 
 
 def test_the_second_profile_brings_stores_that_are_waited_for() -> None:

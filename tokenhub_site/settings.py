@@ -8,6 +8,7 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from tokenhub_site.variables import choice, decimal, switch, whole
 from vault.crypto import KeyProblem, Ring, ring_from_environment
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their parameters
@@ -41,7 +42,7 @@ if not SECRET_KEY and TOKENHUB_KEY_RING is not None:
     )
 
 # --- the site ----------------------------------------------------------------------------------------------------
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = switch("DEBUG")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ROOT_URLCONF = "tokenhub_site.urls"
@@ -114,7 +115,7 @@ if not DATABASES["default"].get("ENGINE"):
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN instead of failing at its first write
-        "timeout": env.float("TOKENHUB_SQLITE_BUSY_SECONDS", default=2.0),
+        "timeout": decimal("TOKENHUB_SQLITE_BUSY_SECONDS"),
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
@@ -138,24 +139,24 @@ CACHES = {
 }
 
 # --- transport security ------------------------------------------------------------------------------------------
-TOKENHUB_BEHIND_TLS = env.bool("TOKENHUB_BEHIND_TLS", default=False)
+TOKENHUB_BEHIND_TLS = switch("TOKENHUB_BEHIND_TLS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = TOKENHUB_BEHIND_TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TOKENHUB_BEHIND_TLS else None
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if TOKENHUB_BEHIND_TLS else 0)
+SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000 if TOKENHUB_BEHIND_TLS else None)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TOKENHUB_BEHIND_TLS
 SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
 SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
-TOKENHUB_MAX_BODY_BYTES = env.int("TOKENHUB_MAX_BODY_BYTES", default=20 * 1024 * 1024)
-TOKENHUB_MAX_JSON_DEPTH = env.int("TOKENHUB_MAX_JSON_DEPTH", default=100)
-TOKENHUB_BODY_SECONDS = env.float("TOKENHUB_BODY_SECONDS", default=30.0)
-TOKENHUB_WRITE_SECONDS = env.float("TOKENHUB_WRITE_SECONDS", default=60.0)
-TOKENHUB_REQUEST_SECONDS = env.float("TOKENHUB_REQUEST_SECONDS", default=600.0)
+TOKENHUB_MAX_BODY_BYTES = whole("TOKENHUB_MAX_BODY_BYTES")
+TOKENHUB_MAX_JSON_DEPTH = whole("TOKENHUB_MAX_JSON_DEPTH")
+TOKENHUB_BODY_SECONDS = decimal("TOKENHUB_BODY_SECONDS")
+TOKENHUB_WRITE_SECONDS = decimal("TOKENHUB_WRITE_SECONDS")
+TOKENHUB_REQUEST_SECONDS = decimal("TOKENHUB_REQUEST_SECONDS")
 TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
-TOKENHUB_USE_ENV_PROXIES = env.bool("TOKENHUB_USE_ENV_PROXIES", default=False)
+TOKENHUB_USE_ENV_PROXIES = switch("TOKENHUB_USE_ENV_PROXIES")
 TOKENHUB_CA_BUNDLE = env.str("TOKENHUB_CA_BUNDLE", default="")
-TOKENHUB_REFRESH_SECONDS = env.float("TOKENHUB_REFRESH_SECONDS", default=0.25)
+TOKENHUB_REFRESH_SECONDS = decimal("TOKENHUB_REFRESH_SECONDS")
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -164,7 +165,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_TOKEN": None,
 }
 
-LOG_LEVEL = env.str("TOKENHUB_LOG_LEVEL", default="INFO").upper()
+LOG_LEVEL = choice("TOKENHUB_LOG_LEVEL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

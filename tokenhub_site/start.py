@@ -70,7 +70,12 @@ def _seal_under(variable: str) -> None:
 def _run_checks() -> None:
     serious = [message for message in checks.run_checks() if message.is_serious()]
     if serious:
-        raise StartRefused("; ".join(f"{message.id}: {message.msg}" for message in serious))
+        raise StartRefused("; ".join(map(_told, serious)))
+
+
+def _told(message: checks.CheckMessage) -> str:
+    sentences = (text.strip().rstrip(".") for text in (message.msg, message.hint or ""))
+    return f"{message.id}: {'. '.join(filter(None, sentences))}"
 
 
 def _require_free(host: str, port: int) -> None:

@@ -134,13 +134,6 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
-def test_a_worker_that_would_block_ends_the_server(tmp_path: Path) -> None:
-    more = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), "PSYCOPG_WAIT_FUNC": "wait_c"}
-    refused = tokenhub(tmp_path, "-config", str(DEMO), "--port", str(free_port()), **more)
-    assert refused.returncode != 0
-    assert "unset PSYCOPG_WAIT_FUNC" in refused.stderr
-
-
 def test_two_may_start_at_once(tmp_path: Path) -> None:
     config = {"providers": [{"name": "echo", "type": "echo"}], "models": [model("m", "echo")]}
     folders = [tmp_path / "a", tmp_path / "b"]
@@ -248,8 +241,43 @@ def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
         assert "Admin account" not in gateway.log
 
 
-def test_the_deadline_of_the_drain_is_below_the_servers(tmp_path: Path) -> None:
-    more = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), "TOKENHUB_DRAIN_SECONDS": "400"}
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "TOKENHUB_MAX_BODY_BYTES",
+            "abc",
+            "site.E001: TOKENHUB_MAX_BODY_BYTES is 'abc', which is no whole number. ",
+        ),
+        (
+            "WEB_CONCURRENCY",
+            "0",
+            "site.E001: WEB_CONCURRENCY is 0, which is not between 1 and 1024. Give a whole number ",
+        ),
+        ("TOKENHUB_LOG_LEVEL", "loud", "site.E003: TOKENHUB_LOG_LEVEL is 'loud'"),
+        ("TOKENHUB_DRAIN_SECONDS", "400", "site.E004: TOKENHUB_DRAIN_SECONDS (400) is not below"),
+        ("PSYCOPG_WAIT_FUNC", "wait_c", "site.E005: PSYCOPG_WAIT_FUNC is 'wait_c'"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_stops_the_start(tmp_path: Path, name: str, value: str, said: str) -> None:
+    more = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), name: value}
     refused = tokenhub(tmp_path, "-config", str(DEMO), "--port", str(free_port()), **more)
     assert refused.returncode == 1
-    assert "TOKENHUB_DRAIN_SECONDS (400)" in refused.stderr
+    assert refused.stderr.startswith(f"tokenhub: {said}")
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_variable_that_cannot_be_used_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    database = tmp_path / "var" / "tokenhub.sqlite3"
+    with Gateway(tmp_path, SEED | {"vault": {}}) as gateway:
+        key = gateway.environment["TOKENHUB_ENCRYPTION_KEY"]
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = list(connection.iterdump())
+    more = {"TOKENHUB_ENCRYPTION_KEY": key, "TOKENHUB_KEEPALIVE_SECONDS": "soon"}
+    refused = tokenhub(tmp_path, "-config", str(DEMO), "--port", str(free_port()), **more)
+    assert refused.returncode == 1
+    assert "site.E001: TOKENHUB_KEEPALIVE_SECONDS" in refused.stderr
+    with sqlite3.connect(database) as connection:
+        assert list(connection.iterdump()) == before

@@ -1,0 +1,220 @@
+"""The variables that are numbers, switches or choices: what each may be, for the settings, gunicorn and the checks."""
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+_TRUE: Final = frozenset({"true", "yes", "on", "ok", "y", "1"})
+_FALSE: Final = frozenset({"false", "no", "off", "n", "0"})
+_KINDS: Final[Mapping[type, str]] = {int: "whole number", float: "number"}
+
+
+class Unfit(ValueError):
+    """A value that its variable may not have; the message goes on after the variable's name."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a variable: the id of its system check, what is wrong, and what to give instead."""
+
+    id: str
+    problem: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.problem} {self.hint}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable(ABC, Generic[T]):
+    """What one variable may be, and what it is where the environment does not say."""
+
+    id: str
+    default: T
+
+    @abstractmethod
+    def parse(self, text: str) -> T:
+        """Return the value that a text stands for; raises `Unfit`."""
+
+    @property
+    @abstractmethod
+    def hint(self) -> str:
+        """A sentence on what to give."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(Variable[N]):
+    """A number of some unit, `lowest` and `highest` included."""
+
+    id: str = "site.E001"
+    lowest: N
+    highest: N
+    unit: str
+
+    def parse(self, text: str) -> N:
+        kind: type[N] = type(self.default)
+        try:
+            number = kind(text)
+        except ValueError:
+            raise Unfit(f"is {text!r}, which is no {self._kind}") from None
+        if not self.lowest <= number <= self.highest:
+            raise Unfit(f"is {text}, which is not between {self.lowest} and {self.highest}")
+        return number
+
+    @property
+    def hint(self) -> str:
+        return f"Give a {self._kind} of {self.unit} from {self.lowest} to {self.highest}."
+
+    @property
+    def _kind(self) -> str:
+        return _KINDS[type(self.default)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch(Variable[bool]):
+    """True or false: a word that is neither must not pass for one of them."""
+
+    id: str = "site.E002"
+    default: bool = False
+    hint: str = "Give true or false."
+
+    def parse(self, text: str) -> bool:
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise Unfit(f"is {text!r}, which is neither true nor false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Variable[str]):
+    """One of some words; those in capitals may be written in small letters."""
+
+    options: tuple[str, ...]
+
+    def parse(self, text: str) -> str:
+        for word in (text, text.upper()):
+            if word in self.options:
+                return word
+        raise Unfit(f"is {text!r}, which is none of its values")
+
+    @property
+    def hint(self) -> str:
+        return f"Give one of {', '.join(self.options)}, or leave it unset."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisUrls(Variable[str]):
+    """One or more addresses of Redis, as Django's cache takes them. They may hold a password and are never told."""
+
+    id: str = "site.E006"
+    default: str = ""
+    hint: str = "Give redis://host:6379/0, rediss://… for TLS, or unix:///path/of/socket."
+
+    def parse(self, text: str) -> str:
+        for url in re.split("[;,]", text):
+            if not url.strip().startswith(("redis://", "rediss://", "unix://")):
+                raise Unfit("is not an address of Redis")
+        return text
+
+
+# orjson writes what is nested 254 deep, and a body is wrapped once or twice on its way to a provider.
+_DEPTH: Final = 250
+_DAY: Final = 86_400
+
+WHOLE: Final[Mapping[str, Number[int]]] = {
+    "TOKENHUB_MAX_BODY_BYTES": Number(default=20 * 1024 * 1024, lowest=1, highest=1024**3, unit="bytes"),
+    "TOKENHUB_MAX_JSON_DEPTH": Number(default=100, lowest=1, highest=_DEPTH, unit="levels"),
+    "SECURE_HSTS_SECONDS": Number(default=0, lowest=0, highest=2**31 - 1, unit="seconds"),
+    "WEB_CONCURRENCY": Number(default=len(os.sched_getaffinity(0)), lowest=1, highest=1024, unit="processes"),
+    "TOKENHUB_WORKER_CONNECTIONS": Number(default=10_000, lowest=1, highest=1_000_000, unit="connections"),
+    "TOKENHUB_KEEPALIVE_SECONDS": Number(default=75, lowest=1, highest=_DAY, unit="seconds"),
+    "TOKENHUB_WORKER_TIMEOUT": Number(
+        default=60, lowest=2, highest=_DAY, unit="seconds"
+    ),  # its heart beats every second
+    "TOKENHUB_GRACEFUL_TIMEOUT": Number(default=330, lowest=1, highest=_DAY, unit="seconds"),
+    "TOKENHUB_DRAIN_SECONDS": Number(default=300, lowest=0, highest=_DAY, unit="seconds"),
+}
+DECIMAL: Final[Mapping[str, Number[float]]] = {
+    "TOKENHUB_BODY_SECONDS": Number(default=30.0, lowest=0.01, highest=_DAY, unit="seconds"),
+    "TOKENHUB_WRITE_SECONDS": Number(default=60.0, lowest=0.01, highest=_DAY, unit="seconds"),
+    "TOKENHUB_REQUEST_SECONDS": Number(default=600.0, lowest=0.01, highest=_DAY, unit="seconds"),
+    # a picture of the registry that is 10 s old makes a gateway unready
+    "TOKENHUB_REFRESH_SECONDS": Number(default=0.25, lowest=0.01, highest=5, unit="seconds"),
+    "TOKENHUB_SQLITE_BUSY_SECONDS": Number(default=2.0, lowest=0.01, highest=600, unit="seconds"),
+}
+SWITCHES: Final[Mapping[str, Switch]] = {
+    "DEBUG": Switch(),
+    "TOKENHUB_BEHIND_TLS": Switch(),
+    "TOKENHUB_USE_ENV_PROXIES": Switch(),
+}
+CHOICES: Final[Mapping[str, Choice]] = {
+    "TOKENHUB_LOG_LEVEL": Choice(
+        id="site.E003", default="INFO", options=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    ),
+    # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
+    "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
+}
+TABLE: Final[Mapping[str, Variable[Any]]] = {
+    **WHOLE,
+    **DECIMAL,
+    **SWITCHES,
+    **CHOICES,
+    "REDIS_URL": RedisUrls(),
+}
+
+
+def whole(name: str, default: int | None = None) -> int:
+    """Return a whole number from the environment, or the default where it says nothing or what a check refuses."""
+    return _read(name, WHOLE[name], default)
+
+
+def decimal(name: str) -> float:
+    """Return a number from the environment, or its default where it says nothing or what a check refuses."""
+    return _read(name, DECIMAL[name])
+
+
+def switch(name: str) -> bool:
+    """Return a switch from the environment, or its default where it says nothing or what a check refuses."""
+    return _read(name, SWITCHES[name])
+
+
+def choice(name: str) -> str:
+    """Return a word from the environment, or its default where it says nothing or what a check refuses."""
+    return _read(name, CHOICES[name])
+
+
+def faults() -> list[Fault]:
+    """Return what is wrong with the variables of the environment, in the order of the table."""
+    found = [fault for name, variable in TABLE.items() for fault in _fault(name, variable)]
+    drain, graceful = whole("TOKENHUB_DRAIN_SECONDS"), whole("TOKENHUB_GRACEFUL_TIMEOUT")
+    if drain >= graceful:
+        problem = f"TOKENHUB_DRAIN_SECONDS ({drain}) is not below TOKENHUB_GRACEFUL_TIMEOUT ({graceful})."
+        hint = "Lower the first or raise the second: streams must end in good order before their worker is killed."
+        found.append(Fault("site.E004", problem, hint))
+    return found
+
+
+def _fault(name: str, variable: Variable[Any]) -> Iterator[Fault]:
+    try:
+        if text := _text(name):
+            variable.parse(text)
+    except Unfit as reason:
+        yield Fault(variable.id, f"{name} {reason}.", variable.hint)
+
+
+def _read(name: str, variable: Variable[T], default: T | None = None) -> T:
+    try:
+        if text := _text(name):
+            return variable.parse(text)
+    except Unfit:  # the system check tells it
+        pass
+    return variable.default if default is None else default
+
+
+def _text(name: str) -> str:
+    return os.environ.get(name, "").strip()
