@@ -6,8 +6,8 @@ from typing import Any
 
 import django_stubs_ext
 import environ
-from django.core.exceptions import ImproperlyConfigured
 
+from tokenhub_site.databases import database
 from tokenhub_site.variables import choice, decimal, switch, whole
 from vault.crypto import KeyProblem, Ring, ring_from_environment
 
@@ -109,9 +109,9 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic step: what the apps ship is wh
 
 # --- storage -----------------------------------------------------------------------------------------------------
 TOKENHUB_DATA_DIR = Path(env.str("TOKENHUB_DATA_DIR", default=str(BASE_DIR / "var")))
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{TOKENHUB_DATA_DIR / 'tokenhub.sqlite3'}")}
-if not DATABASES["default"].get("ENGINE"):
-    raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host:5432/name is one.")
+DATABASES = {
+    "default": database(env.str("DATABASE_URL", default=f"sqlite:///{TOKENHUB_DATA_DIR / 'tokenhub.sqlite3'}"))
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN instead of failing at its first write

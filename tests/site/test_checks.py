@@ -13,6 +13,7 @@ from gateway.wire import bodies
 from tests.server import ROOT
 from tests.site.test_start import environment
 from tokenhub_site import variables
+from tokenhub_site.databases import database
 from vault.crypto import generate_key
 
 
@@ -137,6 +138,34 @@ def test_the_settings_can_be_read_whatever_the_variables_say(tmp_path: Path) -> 
     assert "Traceback" not in told.stderr
     for name, variable in variables.TABLE.items():
         assert f"({variable.id}) {name} is " in told.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://u:secret@host/name",
+        "postgress://u:secret@host/name",
+        "postgres://u:sec/ret@host/name",
+        "postgres://u:secret@host:port/name",
+        "postgres://u:secret@host",
+        "sqlite://var/secret.sqlite3",
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "migrate"])
+def test_a_database_that_is_none(tmp_path: Path, url: str, command: str) -> None:
+    told = manage(tmp_path, command, DATABASE_URL=url)
+    assert told.returncode == 1
+    assert told.stderr.startswith("manage.py: site.E007: DATABASE_URL ")
+    assert told.stderr.count("\n") == 1
+    assert "sec" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://u:p@host:5432/name", "postgresql:///name", "postgres://?service=x", "sqlite://:memory:"]
+)
+def test_a_database_that_is_one(url: str) -> None:
+    assert database(url)["ENGINE"].startswith("django.db.backends.")
 
 
 def test_gunicorn_by_itself_refuses_them_too(tmp_path: Path) -> None:

@@ -257,6 +257,7 @@ def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
         ("TOKENHUB_LOG_LEVEL", "loud", "site.E003: TOKENHUB_LOG_LEVEL is 'loud'"),
         ("TOKENHUB_DRAIN_SECONDS", "400", "site.E004: TOKENHUB_DRAIN_SECONDS (400) is not below"),
         ("PSYCOPG_WAIT_FUNC", "wait_c", "site.E005: PSYCOPG_WAIT_FUNC is 'wait_c'"),
+        ("DATABASE_URL", "mysql://host/name", "site.E007: DATABASE_URL names no database"),
     ],
 )
 def test_a_variable_that_cannot_be_used_stops_the_start(tmp_path: Path, name: str, value: str, said: str) -> None:
