@@ -8,7 +8,7 @@ import django_stubs_ext
 import environ
 
 from tokenhub_site.databases import database
-from tokenhub_site.variables import choice, decimal, switch, whole
+from tokenhub_site.variables import choice, decimal, file, switch, whole
 from vault.crypto import KeyProblem, Ring, ring_from_environment
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their parameters
@@ -155,7 +155,7 @@ TOKENHUB_WRITE_SECONDS = decimal("TOKENHUB_WRITE_SECONDS")
 TOKENHUB_REQUEST_SECONDS = decimal("TOKENHUB_REQUEST_SECONDS")
 TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
 TOKENHUB_USE_ENV_PROXIES = switch("TOKENHUB_USE_ENV_PROXIES")
-TOKENHUB_CA_BUNDLE = env.str("TOKENHUB_CA_BUNDLE", default="")
+TOKENHUB_CA_BUNDLE = file("TOKENHUB_CA_BUNDLE")
 TOKENHUB_REFRESH_SECONDS = decimal("TOKENHUB_REFRESH_SECONDS")
 
 REST_FRAMEWORK: dict[str, Any] = {

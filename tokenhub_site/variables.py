@@ -122,6 +122,20 @@ class RedisUrls(Variable[str]):
         return text
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadableFile(Variable[str]):
+    """The path of a file, which is to be there."""
+
+    id: str = "site.E008"
+    default: str = ""
+    hint: str = "Give the path of a file that this process may read."
+
+    def parse(self, text: str) -> str:
+        if not os.access(text, os.R_OK) or os.path.isdir(text):  # noqa: PTH112 - as plain as the line before it
+            raise Unfit(f"is {text!r}, which is no file that can be read")
+        return text
+
+
 # orjson writes what is nested 254 deep, and a body is wrapped once or twice on its way to a provider.
 _DEPTH: Final = 250
 _DAY: Final = 86_400
@@ -159,13 +173,22 @@ CHOICES: Final[Mapping[str, Choice]] = {
     # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
 }
+FILES: Final[Mapping[str, ReadableFile]] = {
+    "TOKENHUB_CA_BUNDLE": ReadableFile(),
+}
 TABLE: Final[Mapping[str, Variable[Any]]] = {
     **WHOLE,
     **DECIMAL,
     **SWITCHES,
     **CHOICES,
     "REDIS_URL": RedisUrls(),
+    **FILES,
 }
+
+
+def file(name: str) -> str:
+    """Return a path from the environment, empty where it says nothing or what a check refuses."""
+    return _read(name, FILES[name])
 
 
 def whole(name: str, default: int | None = None) -> int:
