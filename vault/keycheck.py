@@ -1,18 +1,12 @@
 """Whether the ring is the one that the database was sealed under: asked before anything is opened or written."""
 
 import hmac
-from typing import Any
 
 from django.db import connection, transaction
-from django.dispatch import Signal
 
 from vault.crypto import KeyProblem, Ring
 from vault.inventory import keys_in_use
 from vault.models import KeyCheck
-
-# Asks the other rooms for the keys that they need for what they derived from them: a receiver returns their ids. A key
-# that somebody needs is not retired.
-keys_needed = Signal()
 
 
 def is_migrated() -> bool:
@@ -51,7 +45,7 @@ def register(ring: Ring) -> None:
 
 
 def retire(ring: Ring) -> list[str]:
-    """Forget the keys under which nothing rests any more and that nobody needs; returns their ids."""
+    """Forget the keys under which nothing rests any more; returns their ids."""
     unused = KeyCheck.objects.exclude(key_id__in=_needed(ring))
     retired = sorted(unused.values_list("key_id", flat=True))
     unused.delete()
@@ -59,5 +53,4 @@ def retire(ring: Ring) -> list[str]:
 
 
 def _needed(ring: Ring) -> set[str]:
-    answers: list[tuple[Any, Any]] = keys_needed.send(sender=KeyCheck)
-    return {ring.primary, *keys_in_use(), *(key_id for _, key_ids in answers for key_id in key_ids)}
+    return {ring.primary, *keys_in_use()}

@@ -1,6 +1,7 @@
 """JSON read strictly: what the standard library waves through (repeated names, NaN, lone surrogates) is a fault."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -13,8 +14,8 @@ class _Object(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.repeated = sorted({name for name in names if names.count(name) > 1})
+        counted = Counter(name for name, _ in pairs)
+        self.repeated = sorted(name for name, times in counted.items() if times > 1)
 
 
 class _Constant:

@@ -1,6 +1,5 @@
 """A rotation brings everything under the first key, loses no edit, and says which keys may go."""
 
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -31,18 +30,6 @@ def rows(settings: Any) -> None:
         a_secret(f"s{number}", f"{TEXT}-{number}")
     a_reference()
     settings.TOKENHUB_KEY_RING = BOTH
-
-
-@pytest.fixture
-def in_need() -> Iterator[None]:
-    """Another room that needs the old key."""
-
-    def answer(**_: Any) -> list[str]:
-        return [OLD.primary]
-
-    keycheck.keys_needed.connect(answer)
-    yield
-    keycheck.keys_needed.disconnect(answer)
 
 
 def rotate(*arguments: str) -> str:
@@ -140,13 +127,6 @@ def test_what_is_not_sealed_at_all_is_told() -> None:
     with pytest.raises(CommandError, match="it is not a sealed text") as failure:
         rotate()
     assert "sk-plain" not in str(failure.value)
-
-
-@pytest.mark.usefixtures("in_need")
-def test_a_key_that_another_room_needs_is_kept() -> None:
-    assert "not needed any more" not in rotate()
-    assert keys_in_use() == {NEW.primary: 5}
-    assert known() == {NEW.primary, OLD.primary}
 
 
 def test_a_wrong_ring_changes_nothing(settings: Any) -> None:
