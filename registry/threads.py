@@ -2,7 +2,9 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -22,6 +24,14 @@ def in_pool_thread() -> bool:
     """Whether this is a real thread beside the hub: to wait here holds nobody up, and greenlets made here never run."""
     # gevent is never imported at the top: it has no business in a process that it does not patch
     return gevent_is_patching() and not import_module("gevent").get_hub().main_hub
+
+
+def real_lock() -> AbstractContextManager[Any]:
+    """Return a lock that threads beside the hub may share with it; whoever holds it must not wait for anything."""
+    if not gevent_is_patching():
+        return threading.Lock()
+    lock: AbstractContextManager[Any] = import_module("gevent.monkey").get_original("threading", "Lock")()
+    return lock
 
 
 def with_fresh_connections(function: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -1,9 +1,12 @@
 """Providers and models as the gateway sees them, made without a database."""
 
+from itertools import count
 from typing import Any
 
 from registry.models import ProviderType
 from registry.snapshot import ModelFacts, ProviderFacts
+
+_keys = count(1)
 
 
 def provider_facts(**changed: Any) -> ProviderFacts:
@@ -29,7 +32,7 @@ def provider_facts(**changed: Any) -> ProviderFacts:
 def model_facts(**changed: Any) -> ModelFacts:
     """Return a model for chat at the echo provider, with these facts changed."""
     facts: dict[str, Any] = {
-        "pk": 1,
+        "pk": next(_keys),
         "id": "m",
         "name": "m",
         "provider": provider_facts(),
