@@ -1,7 +1,9 @@
 """The admin's forms: fields for lists and prices, where a browser may point a provider, and edits that meet."""
 
+import hmac
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -9,9 +11,10 @@ from django.core.exceptions import ValidationError
 from django.forms.models import model_to_dict
 
 from registry import addresses
-from registry.models import Capability, Model, Provider, validate_base_url
+from registry.models import CAPABILITIES_RULE, Capability, Model, Provider, ProviderType
+from registry.validators import validate_base_url
 from vault.crypto import KeyProblem, Unopenable
-from vault.models import Secret
+from vault.models import Secret, SecretMissing
 
 
 def hint_of(secret: Secret) -> str:
@@ -57,7 +60,34 @@ class PlainDecimalField(forms.DecimalField):
 
 
 class ProviderFields(forms.ModelForm[Provider]):
-    """A provider as a browser edits it."""
+    """A provider as a browser edits it. A key goes to a new address only with somebody who knows it."""
+
+    key_again = forms.CharField(
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "class": "vTextField"}),
+        help_text="Only where a key is to be sent to an address other than before: the key itself, once more.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to lead a key away."""
+        cleaned = super().clean() or self.cleaned_data
+        self.check_destination(cleaned)
+        return cleaned
+
+    def check_destination(self, cleaned: dict[str, Any]) -> None:
+        """Add an error where a key would be sent to an address to which it was not sent before."""
+        secret, url = cleaned.get("secret"), cleaned.get("base_url")
+        if not secret or not url or self.has_error("key_again"):
+            return
+        saved = Provider.objects.filter(pk=self.instance.pk, secret=secret).first()
+        known = [saved.base_url or ProviderType(saved.type).default_base_url] if saved else []
+        known += [kind.default_base_url for kind in ProviderType if kind.needs_key and kind == cleaned.get("type")]
+        if _destination(url) in map(_destination, filter(None, known)):
+            return
+        if not _is_key_of(secret, cleaned.get("key_again") or ""):
+            self.add_error(
+                "key_again", "The key would be sent to another address than before: enter it once more to allow that."
+            )
 
     def clean_base_url(self) -> str:
         """Refuse private addresses, unless they were set with a shell or are listed in the settings."""
@@ -75,13 +105,24 @@ class ProviderFields(forms.ModelForm[Provider]):
         return url
 
 
+def _destination(url: str) -> tuple[str, str, int]:
+    return (urlsplit(url).scheme, *addresses.endpoint(url))
+
+
+def _is_key_of(secret: Secret, text: str) -> bool:
+    try:
+        return hmac.compare_digest(secret.resolve().reveal().encode(), text.strip().encode())
+    except (SecretMissing, Unopenable, KeyProblem):
+        return False
+
+
 class ModelFields(forms.ModelForm[Model]):
     """A model as a browser edits it."""
 
     capabilities = forms.MultipleChoiceField(
         choices=Capability.choices,
         widget=forms.CheckboxSelectMultiple,
-        help_text="A request that needs something else goes to another model.",
+        help_text=CAPABILITIES_RULE,
     )
     aliases = NamesField(
         required=False,
@@ -102,12 +143,13 @@ class MergesEdits(forms.ModelForm[Any]):
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             # a program that posts without the values it has seen claims nothing about them
-            field.show_hidden_initial = not self.is_bound or self.add_initial_prefix(name) in self.data
+            is_seen = not self.is_bound or self.add_initial_prefix(name) in self.data
+            field.show_hidden_initial = is_seen and hasattr(self.instance, name)
 
     def clean(self) -> dict[str, Any]:
         """Merge with the row as it is now."""
         cleaned = super().clean() or self.cleaned_data
-        if not self.has_changed():
+        if not self.has_changed() or self.instance.pk is None:
             return cleaned
         rows = type(self.instance).objects.select_for_update(of=("self",))
         try:
@@ -124,7 +166,7 @@ class MergesEdits(forms.ModelForm[Any]):
 
     def _shown(self, name: str) -> str:
         value = getattr(self.instance, name)
-        return str(value if isinstance(value, Secret | Provider) else self.fields[name].prepare_value(value))
+        return str(value if isinstance(value, Secret | Provider | Model) else self.fields[name].prepare_value(value))
 
     def _was_changed_by_others(self, name: str, value: Any) -> bool:
         bound = self[name]
@@ -135,6 +177,12 @@ class MergesEdits(forms.ModelForm[Any]):
 
 class ProviderEdit(MergesEdits, ProviderFields):
     """A provider that exists already."""
+
+    def clean(self) -> dict[str, Any]:
+        """Merge, and look once more where the key of now would go."""
+        cleaned = super().clean()
+        self.check_destination(cleaned)
+        return cleaned
 
 
 class ModelEdit(MergesEdits, ModelFields):

@@ -1,0 +1,100 @@
+"""A browser leads no key to an address to which it was not sent before, unless its user knows the key."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from registry.models import Provider
+from tests.registry.browser import Fields, opened, saved
+from tests.registry.rows import a_provider, a_reference, a_secret
+
+pytestmark = pytest.mark.django_db
+
+KEY = "sk-canary-0123456789"
+ELSEWHERE = "https://collector.example.net/v1"
+ADD = reverse("admin:registry_provider_add")
+
+
+@pytest.fixture
+def ours() -> Provider:
+    """A provider with a key and an address of its own."""
+    return a_provider("ours", type="vllm", base_url="https://llm.example.com/v1", secret=a_secret("ours", KEY))
+
+
+def edited(client: Client, ours: Provider, seen: Fields | None = None, **changes: Any) -> str:
+    """Change a provider as a browser would; the page that follows."""
+    url = reverse("admin:registry_provider_change", args=[ours.pk])
+    page = saved(client, url, seen or opened(client, url), **changes)
+    ours.refresh_from_db()
+    assert KEY not in page
+    return page
+
+
+def test_it_works(admin_client: Client, ours: Provider) -> None:
+    assert "enter it once more" in edited(admin_client, ours, base_url=ELSEWHERE)
+    assert ours.base_url == "https://llm.example.com/v1"
+    edited(admin_client, ours, base_url=ELSEWHERE, key_again=KEY)
+    assert ours.base_url == ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://llm.example.com/v1",
+        "https://llm.example.com:8443/v1",
+        "http://llm.example.com:443/v1",
+        "https://llm.example.com.evil.example/v1",
+    ],
+)
+def test_another_scheme_or_port_is_another_address(admin_client: Client, ours: Provider, url: str) -> None:
+    assert "enter it once more" in edited(admin_client, ours, base_url=url, key_again="sk-guessed")
+    assert ours.base_url == "https://llm.example.com/v1"
+
+
+def test_another_path_is_not(admin_client: Client, ours: Provider) -> None:
+    edited(admin_client, ours, base_url="https://LLM.example.com:443/other", note="moved")
+    assert (ours.base_url, ours.note) == ("https://LLM.example.com:443/other", "moved")
+
+
+def test_everything_else_can_be_edited(admin_client: Client, ours: Provider) -> None:
+    edited(admin_client, ours, note="edited", enabled=None)
+    assert (ours.note, ours.enabled) == ("edited", False)
+
+
+def test_a_key_that_the_page_does_not_speak_of_is_led_nowhere(admin_client: Client, ours: Provider) -> None:
+    """Edits merge with the row as it is: a form that claims to have seen no key still gets the row's."""
+    url = reverse("admin:registry_provider_change", args=[ours.pk])
+    seen = opened(admin_client, url) | {"secret": [""], "initial-secret": [""]}
+    assert "enter it once more" in edited(admin_client, ours, seen, base_url=ELSEWHERE)
+    assert ours.base_url == "https://llm.example.com/v1"
+
+
+def test_a_new_provider_needs_the_key_for_an_address_of_its_own(admin_client: Client, ours: Provider) -> None:
+    fields = {"name": "new", "type": "openai", "secret": str(ours.secret_id)}
+    page = saved(admin_client, ADD, opened(admin_client, ADD), base_url=ELSEWHERE, **fields)
+    assert "enter it once more" in page
+    assert not Provider.objects.filter(name="new").exists()
+    saved(admin_client, ADD, opened(admin_client, ADD), base_url="", **fields)
+    assert Provider.objects.get(name="new").secret == ours.secret
+
+
+def test_another_key_is_not_led_to_an_address_that_is_there(admin_client: Client, ours: Provider) -> None:
+    other = a_secret("other", "sk-canary-other")
+    assert "enter it once more" in edited(admin_client, ours, secret=str(other.pk))
+    assert ours.secret != other
+    edited(admin_client, ours, secret=str(other.pk), key_again=" sk-canary-other ")
+    assert ours.secret == other
+
+
+def test_a_key_that_cannot_be_read_is_led_nowhere(admin_client: Client, ours: Provider) -> None:
+    missing = a_reference("missing", "NOT_SET_ANYWHERE_KEY")
+    assert "enter it once more" in edited(admin_client, ours, secret=str(missing.pk), key_again="")
+
+
+def test_an_old_version_brings_no_key_back_to_an_old_address(admin_client: Client, ours: Provider) -> None:
+    ours.base_url = "https://new.example.com/v1"
+    ours.save()
+    url = reverse("admin:registry_provider_simple_history", args=[ours.pk, ours.history.last().pk])
+    assert "enter it once more" in saved(admin_client, url, opened(admin_client, url))
