@@ -1,20 +1,21 @@
-"""The admin of providers and models: lists to edit in place, a history of every change, and a test of each model."""
+"""The admin of providers, models and aliases: lists to edit in place, and a history of every change."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db import models, transaction
 from django.db.models import Count, QuerySet
-from django.db.models.functions import Cast
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from simple_history.admin import SimpleHistoryAdmin
-from simple_history.utils import bulk_update_with_history
+from simple_history.utils import bulk_update_with_history, update_change_reason
 
 from registry import snapshot
+from registry.board import board
 from registry.forms import (
     MergesEdits,
     ModelEdit,
@@ -25,7 +26,9 @@ from registry.forms import (
     SecretChoice,
     hint_of,
 )
-from registry.models import Capability, Model, Provider, ProviderType
+from registry.models import Alias, AliasTarget, Capability, Model, Provider, ProviderType
+
+REASON_LENGTH = 100  # of the history's column
 
 
 class RowAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without types
@@ -107,7 +110,7 @@ class ProviderAdmin(RowAdmin):
         (
             "Key",
             {
-                "fields": ["secret", "key"],
+                "fields": ["secret", "key", "key_again"],
                 "description": "Keys rest in the vault and are chosen here by name; none is ever shown.",
             },
         ),
@@ -210,6 +213,7 @@ class ModelAdmin(RowAdmin):
         "ranks_by",
         "context_size",
         "enabled",
+        "cooling",
         "test",
         "can",
     ]
@@ -252,11 +256,8 @@ class ModelAdmin(RowAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Models with their score, and with their lists as texts that a filter can look into on every database."""
-        return Model.objects.with_score().annotate(
-            capabilities_text=Cast("capabilities", models.TextField()),
-            aliases_text=Cast("aliases", models.TextField()),
-        )
+        """Models with their score, and with their lists as texts to look into."""
+        return Model.objects.with_score().with_texts()
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Without the button for those who may only look."""
@@ -272,6 +273,18 @@ class ModelAdmin(RowAdmin):
         """Capabilities in a line."""
         return ", ".join(model.capabilities)
 
+    @admin.display(description="cooling")
+    def cooling(self, model: Model) -> str:
+        """Why it is not called for now, and until when, as the worker knows it that shows the page."""
+        if not board.knows(model.pk, model.provider_id):
+            return ""
+        facts = next(each for each in snapshot.keeper.current().models if each.pk == model.pk)
+        return "; ".join(
+            f"{entry.reason.label} until {datetime.fromtimestamp(entry.until, UTC):%H:%M:%S} UTC"
+            for entry in board.about(facts)
+            if entry.until > board.clock()
+        )
+
     @admin.display(description="")
     def test(self, model: Model) -> str:
         """A button that sends the form around the list elsewhere: forms do not nest, and GET must change nothing."""
@@ -279,3 +292,88 @@ class ModelAdmin(RowAdmin):
             '<button type="submit" class="button test" formmethod="post" formnovalidate formaction="{}">Test</button>',
             reverse("gateway:test-model", args=[model.pk]),  # known by name: the gateway is a room further on
         )
+
+
+class TargetInline(admin.TabularInline[AliasTarget, Alias]):
+    """The models of an alias; whoever may edit the alias may edit them."""
+
+    model = AliasTarget
+    form = MergesEdits
+    autocomplete_fields = ["model"]
+    extra = 1
+    verbose_name = "model"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the alias."""
+        return request.user.has_perm("registry.view_alias") or self._may_write(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the alias."""
+        return self._may_write(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the alias."""
+        return self._may_write(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the alias."""
+        return self._may_write(request, obj)
+
+    def _may_write(self, request: HttpRequest, obj: Any) -> bool:
+        return request.user.has_perm("registry.change_alias" if obj else "registry.add_alias")
+
+
+@admin.register(Alias)
+class AliasAdmin(RowAdmin):
+    """Names for groups of models."""
+
+    edit_form = MergesEdits
+    inlines = [TargetInline]
+    list_display = ["name", "strategy", "models_of_it", "enabled"]
+    list_editable = ["enabled"]
+    list_filter = ["strategy", "enabled"]
+    search_fields = ["name", "note", "targets__model__public_id"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "strategy", "enabled", "note"],
+                "description": "A name that callers send, and the models behind it. For a canary choose “At random, by "
+                "weight” and give the new model a small one. While an alias is disabled, callers do not know its name.",
+            },
+        )
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
+        """Aliases with their models."""
+        queryset: QuerySet[Alias] = super().get_queryset(request)
+        return queryset.prefetch_related("targets__model")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save the models as well, and tell what they are in the history of the alias."""
+        super().save_related(request, form, formsets, change)
+        if not any(formset.has_changed() for formset in formsets):
+            return
+        alias = Alias.objects.select_for_update().get(pk=form.instance.pk)
+        told = f"models: {_listed(alias)}"[:REASON_LENGTH]
+        if form.has_changed() or not change:
+            update_change_reason(alias, told)
+        else:
+            alias._change_reason = told  # type: ignore[attr-defined]  # noqa: SLF001  # how simple_history is told
+            alias.save()
+
+    @admin.display(description="models")
+    def models_of_it(self, alias: Alias) -> str:
+        """Each with its share."""
+        return _listed(alias) or "none"
+
+
+def _listed(alias: Alias) -> str:
+    """The models of an alias in a line, with their shares where there are any."""
+    return ", ".join(f"{target.model}{_share(target, share)}" for target, share in alias.shares())
+
+
+def _share(target: AliasTarget, share: float | None) -> str:
+    if not target.model.enabled:
+        return " (disabled)"
+    return "" if share is None else f" {share * 100:.3g} %"

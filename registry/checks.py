@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db import Error as DatabaseFault
 
 from registry import addresses, stamp
-from registry.models import Model
+from registry.models import CAPABILITIES_RULE, Model
 
 
 @register()
@@ -47,13 +47,14 @@ def check_private_upstreams(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_rows(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Warn of a database in which there is nothing to route to, or in which changes would go unnoticed."""
+    """Warn of a database with nothing to route to, changes that go unnoticed, or models that no stream reaches."""
     if DEFAULT_DB_ALIAS not in (databases or ()) or connection.vendor not in stamp.VENDORS:
         return []
     try:
         if not stamp.tables_exist():  # not migrated yet, which `migrate` itself is about to change
             return []
         missing, empty = stamp.missing_triggers(), not Model.objects.exists()
+        unsaid = list(Model.objects.streaming_unsaid().values_list("public_id", flat=True))
     except DatabaseFault:  # an outage is no misconfiguration; readiness tells it
         return []
     found: list[CheckMessage] = []
@@ -63,4 +64,7 @@ def check_rows(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     if empty:
         hint = "Add one in the admin, or load a configuration file with `loadconfig`."
         found.append(Warning("There is no model yet, so every request will be refused.", hint=hint, id="registry.W001"))
+    if unsaid:
+        text = f"Models that name tools, vision or json, but not streaming: {', '.join(unsaid)}."
+        found.append(Warning(text, hint=CAPABILITIES_RULE, id="registry.W003"))
     return found

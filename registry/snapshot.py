@@ -1,22 +1,19 @@
 """The immutable picture of the registry that a worker routes on, and the keeper that swaps it when the stamp moves."""
 
 import logging
-import os
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseFault
-from django.db import connections
 from django.db.models import QuerySet
 
 from registry import threads
-from registry.models import Model, Provider, ProviderType
+from registry.models import Alias, AliasTarget, Model, Provider, ProviderType, Strategy
+from registry.polling import Poll
 from registry.stamp import StampMissing, read_version
 from vault.crypto import Hidden, KeyProblem, Unopenable
 from vault.models import SecretMissing
@@ -80,24 +77,57 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AliasFacts:
+    """A name for several models, in the order of listing, each with the weight that the alias gives it, if any."""
+
+    name: str
+    strategy: Strategy | None
+    targets: tuple[tuple[ModelFacts, float | None], ...]
+    pk: int | None = None
+    """Of the row; None for the short form, which is a name that models carry."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All models, sorted by id, as they were when the stamp read `version`."""
+    """All models, sorted by id, and all aliases that callers can use, as they were when the stamp read `version`."""
 
     version: int
     models: tuple[ModelFacts, ...]
-    _by_name: MappingProxyType[str, tuple[ModelFacts, ...]] = field(init=False, repr=False, compare=False)
+    aliases: Mapping[str, AliasFacts] = field(default_factory=dict, hash=False)
+    """The rows by name; what is only a name that models carry is not among them, see `alias`."""
+    closed: frozenset[str] = frozenset()
+    """Names of aliases that are disabled or empty: no caller can use them, even where models carry them."""
+    _by_id: Mapping[str, ModelFacts] = field(init=False, repr=False, compare=False)
+    _groups: Mapping[str, AliasFacts] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_name: dict[str, tuple[ModelFacts, ...]] = {}
+        carriers: dict[str, list[ModelFacts]] = {}
         for model in self.models:
-            for alias in model.aliases:
-                by_name[alias] = (*by_name.get(alias, ()), model)
-        by_name.update((model.id, (model,)) for model in self.models)
-        object.__setattr__(self, "_by_name", MappingProxyType(by_name))
+            for name in model.aliases:
+                carriers.setdefault(name, []).append(model)
+        by_id = {model.id: model for model in self.models}
+        short = {name: AliasFacts(name, None, tuple((m, None) for m in found)) for name, found in carriers.items()}
+        for name in (*self.closed, *by_id):
+            short.pop(name, None)
+        groups = short | {name: facts for name, facts in self.aliases.items() if name not in by_id}
+        object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
+        object.__setattr__(self, "_by_id", MappingProxyType(by_id))
+        object.__setattr__(self, "_groups", MappingProxyType(groups))
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that callers can use, sorted."""
+        return sorted((*self._by_id, *self._groups))
 
     def named(self, name: str) -> tuple[ModelFacts, ...]:
-        """The model of that id; else those that carry it as an alias; else none."""
-        return self._by_name.get(name, ())
+        """The model of that id; else those of the alias; else those that carry it as an alias; else none."""
+        if name in self._by_id:
+            return (self._by_id[name],)
+        return tuple(model for model, _ in self._groups[name].targets) if name in self._groups else ()
+
+    def alias(self, name: str) -> AliasFacts | None:
+        """The group of that name, be it a row or the short form; None for the id of a model and for what is unknown."""
+        return self._groups.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +141,23 @@ class Status:
 
 def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]]:
     """
-    The picture, and a text for each row that does not validate, in two queries. Raises django.db.Error, StampMissing.
+    The picture, and a text for each row that does not validate, in four queries. Raises django.db.Error, StampMissing.
 
     A row that does not validate stays as it was in the `old` picture, or stays out if it was not there: one bad row,
     written past every form, must not keep the others from being obeyed.
 
-    All rows come from one statement, so they fit each other. The version is read before them: rows may be newer than
-    it says, and are then read again at the next look, but never older.
+    Models and providers come from one statement, so they fit each other. The version is read before all rows: they may
+    be newer than it says, and are then read again at the next look, but never older.
     """
     version = read_version()
+    models, faults = _models(old)
+    aliases, closed, further = _aliases(models, old)
+    found = tuple(sorted(models.values(), key=lambda model: model.id))
+    return Snapshot(version, found, aliases, closed), (*faults, *further)
+
+
+def _models(old: Snapshot | None) -> tuple[dict[int, ModelFacts], Iterable[str]]:
+    """The models by key, and what is wrong with those that stay as they were."""
     facts: dict[int, ModelFacts] = {}
     faults: dict[int, str] = {}
     providers: dict[int, ProviderFacts] = {}
@@ -133,7 +171,45 @@ def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]
     for model in old.models if old else ():
         if model.pk in faults:
             facts[model.pk] = model
-    return Snapshot(version, tuple(sorted(facts.values(), key=lambda model: model.id))), tuple(faults.values())
+    return facts, faults.values()
+
+
+def _aliases(
+    models: Mapping[int, ModelFacts], old: Snapshot | None
+) -> tuple[dict[str, AliasFacts], frozenset[str], list[str]]:
+    """The aliases that can be used by name, the names of the others, and what is wrong with those that stay as were."""
+    before = {facts.pk: facts for facts in (old.aliases.values() if old else ())}
+    aliases: dict[str, AliasFacts] = {}
+    names, faults = set(), []
+    for row in Alias.objects.prefetch_related("targets"):
+        names.add(row.name)
+        try:
+            facts = _alias_facts(row, models) if row.enabled else None
+        except ValidationError as error:
+            faults.append(f"alias {row.name}: {_one_line(error)}")
+            facts = _as_before(before[row.pk], models) if row.pk in before else None
+        if facts and facts.targets:
+            aliases[facts.name] = facts
+    return aliases, frozenset(names - aliases.keys()), faults
+
+
+def _alias_facts(row: Alias, models: Mapping[int, ModelFacts]) -> AliasFacts:
+    _validate(row)
+    targets = row.targets.all()
+    for target in targets:
+        _validate(target)
+    return AliasFacts(
+        name=row.name,
+        strategy=Strategy(row.strategy) if row.strategy else None,
+        # a model that does not validate, or is younger than the statement that read the models, is not among them
+        targets=tuple((models[each.model_id], each.weight) for each in targets if each.model_id in models),
+        pk=row.pk,
+    )
+
+
+def _as_before(alias: AliasFacts, models: Mapping[int, ModelFacts]) -> AliasFacts:
+    """The alias as it was, of models as they are."""
+    return replace(alias, targets=tuple((models[m.pk], weight) for m, weight in alias.targets if m.pk in models))
 
 
 def _rows(faults: dict[int, str]) -> Iterable[Model]:
@@ -153,7 +229,7 @@ def _rows_one_by_one(rows: QuerySet[Model], faults: dict[int, str]) -> Iterator[
             faults[pk] = f"model {public_id}: {_one_line(error)}"
 
 
-def _validate(row: Provider | Model) -> None:
+def _validate(row: Provider | Model | Alias | AliasTarget) -> None:
     # foreign keys are the database's to check: asking it again would be a query a row
     row.clean_fields(exclude={each.name for each in row._meta.fields if each.remote_field})  # noqa: SLF001
     row.clean()
@@ -232,36 +308,27 @@ class Keeper:
         self._outage = ""
         self._looked_at = time.monotonic()
         self._pool = threads.Pool(1)
-        self._polling_pid = 0
-        self._first_look = threading.Event()
-        self._stopped = threading.Event()
+        self._poll = Poll("registry-poll", self.refresh)
 
     def current(self) -> Snapshot:
         """The picture; after the first time this reads an attribute. Raises SnapshotUnavailable if there is none."""
-        if self._polling_pid != os.getpid():
+        if not self._poll.is_running:
             self.start()
-        if self._polling_pid != os.getpid():
+        if not self._poll.is_running:
             self.refresh()
         elif self._picture is None:
-            self._first_look.wait(FIRST_LOOK_SECONDS)
+            self._poll.first_look.wait(FIRST_LOOK_SECONDS)
         if self._picture is None:
             raise SnapshotUnavailable(self._outage or "the database has not answered yet")
         return self._picture
 
     def start(self) -> None:
         """Begin to poll in this process, once however often it is called; after a fork, again. Not for pool threads."""
-        if self._polling_pid == os.getpid() or not settings.TOKENHUB_REFRESH_SECONDS or threads.in_pool_thread():
-            return
-        self._polling_pid = os.getpid()
-        # made here: what is made before the fork may not be of gevent's kind, and may be held by a thread of the parent
-        self._first_look = threading.Event()
-        self._stopped = threading.Event()
-        threading.Thread(target=self._poll, name="registry-poll", daemon=True).start()
+        self._poll.start()
 
     def stop(self) -> None:
         """End the polling of this process; the picture stays."""
-        self._stopped.set()
-        self._polling_pid = 0
+        self._poll.stop()
 
     def refresh(self) -> None:
         """Look once, now. An outage is not raised but told by `status`; the picture stays as it was."""
@@ -292,17 +359,6 @@ class Keeper:
             if fault not in self._row_faults:
                 logger.error("a row of the registry does not validate and is not obeyed: %s", fault)
         self._picture, self._row_faults = picture, faults
-
-    def _poll(self) -> None:
-        stopped, first_look = self._stopped, self._first_look
-        while not stopped.is_set():
-            try:
-                threads.with_fresh_connections(self.refresh)
-            except Exception:  # whatever it was, a worker that stopped looking would obey nobody any more
-                logger.exception("a look at the registry failed")
-            first_look.set()
-            stopped.wait(settings.TOKENHUB_REFRESH_SECONDS)
-        connections.close_all()
 
 
 def _look(old: Snapshot | None) -> tuple[Snapshot, tuple[str, ...]] | None:

@@ -1,4 +1,4 @@
-"""The stamp: a number that moves in the same transaction as any change of a provider, a model or a secret."""
+"""The stamp: a number that moves in the same transaction as any change of a provider, model, alias or secret."""
 
 import time
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from registry.models import Model, Provider, Stamp
+from registry.models import Alias, AliasTarget, Model, Provider, Stamp
 from vault.models import Secret
 
-WATCHED = (Provider, Model, Secret)
+WATCHED = (Provider, Model, Alias, AliasTarget, Secret)
 VENDORS = frozenset({"sqlite", "postgresql"})
 
 # Triggers rather than signals: QuerySet.update, bulk_create and raw SQL send no signals.

@@ -6,13 +6,13 @@ from typing import cast
 
 from django.db import connection, transaction
 
-from registry.config import keys
+from registry.config import keys, targets
 from registry.config.difference import Difference, Status
-from registry.config.faults import ConfigInvalid, Fault
+from registry.config.faults import ConfigInvalid, Fault, quoted, within
 from registry.config.plan import Plan, Step
 from registry.config.rows import check, faults_of
 from registry.config.schema import Config
-from registry.models import LoadedRow, Model, Provider, ProviderType
+from registry.models import Alias, LoadedRow, Model, Provider, ProviderType
 
 _ADVISORY_LOCK = 0x546F6B656E487562  # "TokenHub"; any number that no other program takes
 _REASON_LENGTH = 100  # of the history's column
@@ -32,7 +32,7 @@ def load(config: Config, *, keep_edits: bool, prune: bool = False, dry_run: bool
     with transaction.atomic():
         _wait_for_other_loads()
         plan = Plan(config, keep_edits=keep_edits, prune=prune)
-        _refuse(_faults_of_merges(plan))
+        _refuse([*_faults_of_merges(plan), *_faults_of_names(plan)])
         if not dry_run:
             _write(plan, reason[:_REASON_LENGTH])
         return Difference(tuple(step.change for step in plan.steps), tuple(_warnings(plan)))
@@ -58,6 +58,17 @@ def _faults_of_merges(plan: Plan) -> Iterator[Fault]:
                 yield Fault(fault.path, f"together with the edits that are kept: {fault.problem}")
 
 
+def _faults_of_names(plan: Plan) -> Iterator[Fault]:
+    """A sound file and the rows that it does not name can disagree: an alias and a model cannot share a name."""
+    for step in plan.steps:
+        kind, name = step.place
+        other = {"model": "alias", "alias": "model"}.get(kind, "")
+        if step.entry and step.change.status is Status.ADDED and (other, name) in plan.rows:
+            field = "id" if kind == "model" else "name"
+            article = "an" if other == "alias" else "a"
+            yield Fault(within(step.entry.path, field), f"{quoted(name)} is {article} {other} already")
+
+
 def _write(plan: Plan, reason: str) -> None:
     for step in plan.steps:
         if step.writes:
@@ -73,10 +84,13 @@ def _save(step: Step, plan: Plan, reason: str) -> None:
     row = step.row
     if isinstance(row, Model):
         row.provider = cast(Provider, plan.rows["provider", step.merged["provider"]])
-    elif step.takes_key and step.entry:
+    elif isinstance(row, Provider) and step.takes_key and step.entry:
         row.secret = keys.keep(row, step.entry, reason)
     row._change_reason = reason  # type: ignore[union-attr]  # noqa: SLF001  # how simple_history is told
     row.save()
+    if isinstance(row, Alias):
+        models = {name: model for (_, name), model in plan.rows.items() if isinstance(model, Model)}
+        targets.keep(row, step.merged["models"], models, reason)
 
 
 def _warnings(plan: Plan) -> Iterator[str]:

@@ -57,7 +57,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class RowChange:
-    """What becomes of one provider or model; `fields` are those in which row and file differ."""
+    """What becomes of one provider, model or alias; `fields` are those in which row and file differ."""
 
     kind: str
     name: str

@@ -1,13 +1,14 @@
 """What a load would make of each row, planned from the file, the rows and what the file said last."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from registry.config import keys
+from registry.config import keys, targets
 from registry.config.difference import Facts, FieldChange, Outcome, RowChange, Status, merge
 from registry.config.rows import Row, facts_of, fill, row_of
 from registry.config.schema import Config, Entry
-from registry.models import LoadedRow, Model, Provider
+from registry.models import Alias, LoadedRow, Model, Provider
 
 Place = tuple[str, str]
 """The kind and the name of a row."""
@@ -40,20 +41,25 @@ class Step:
 
 
 class Plan:
-    """The steps of a load, providers before models. To be made within a transaction: it locks the rows it reads."""
+    """The steps of a load: providers, models, aliases. To be made within a transaction: it locks the rows it reads."""
 
     def __init__(self, config: Config, *, keep_edits: bool, prune: bool) -> None:
         providers = Provider.objects.select_for_update().prefetch_related("secret")
         models = Model.objects.select_for_update(of=("self",)).select_related("provider")
+        aliases = Alias.objects.select_for_update().prefetch_related("targets__model")
         self.rows: dict[Place, Row] = {("provider", row.name): row for row in providers}
         self.rows |= {("model", row.public_id): row for row in models}
+        self.rows |= {("alias", row.name): row for row in aliases}
         self.loaded: dict[Place, Facts] = {(row.kind, row.name): row.values for row in LoadedRow.objects.all()}
         self._keep_edits = keep_edits
 
-        model_steps = [self._named(entry) for entry in config.models]
-        needed = {step.merged["provider"] for step in model_steps if step.change.status is not Status.LEFT_DELETED}
+        # from the last to the first: a deleted row that another one needs is brought back
+        alias_steps = [self._named(entry) for entry in config.aliases]
+        needed = {id_ for step in _present(alias_steps) for id_ in targets.ids_of(step.merged["models"])}
+        model_steps = [self._named(entry, is_needed=entry.name in needed) for entry in config.models]
+        needed = {step.merged["provider"] for step in _present(model_steps)}
         provider_steps = [self._named(entry, is_needed=entry.name in needed) for entry in config.providers]
-        self.steps = provider_steps + model_steps
+        self.steps = provider_steps + model_steps + alias_steps
         named = {step.place for step in self.steps}
         self.forgotten = self.loaded.keys() - self.rows.keys() - named
         if prune:
@@ -88,11 +94,17 @@ class Plan:
         return Step(row, RowChange(*place, status, changes), merged, _remembered(place, loaded, said), entry)
 
 
+def _present(steps: Iterable[Step]) -> Iterator[Step]:
+    return (step for step in steps if step.change.status is not Status.LEFT_DELETED)
+
+
 def _said(entry: Entry, loaded: Facts) -> dict[str, Any]:
     """What the file says of a row, with every default spelled out; a `key` only where the file gives one."""
     said = facts_of(row_of(entry))
     if entry.kind == "model":
         return {**said, "provider": entry.given["provider"]}
+    if entry.kind == "alias":
+        return {**said, "models": targets.said_of(entry)}
     key = keys.state_given(entry, like=[loaded.get("key", "")])
     return said if key is None else {**said, "key": key}
 
@@ -101,6 +113,8 @@ def _now(row: Row, said: Facts, loaded: Facts) -> dict[str, Any]:
     """What the row holds; a `key` only where there is one to compare it with."""
     if isinstance(row, Model):
         return {**facts_of(row), "provider": row.provider.name}
+    if isinstance(row, Alias):
+        return {**facts_of(row), "models": targets.held_by(row)}
     if "key" not in said:
         return facts_of(row)
     return {**facts_of(row), "key": keys.state_of(row.secret, like=[said["key"], loaded.get("key", "")])}

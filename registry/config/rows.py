@@ -9,22 +9,25 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from registry.config.difference import Facts
 from registry.config.faults import ConfigInvalid, Fault, nearest, within
-from registry.config.schema import MODEL, PROVIDER, Config, Entry, survey
-from registry.models import Model, Provider, ProviderType
+from registry.config.schema import ALIAS, MODEL, PROVIDER, Config, Entry, survey
+from registry.models import Alias, AliasTarget, Model, Provider, ProviderType, Strategy
 from vault.models import Secret, validate_key
 
-Row = Provider | Model
+Row = Provider | Model | Alias
+KINDS: Mapping[str, type[Row]] = {"provider": Provider, "model": Model, "alias": Alias}
 
-# Field of the file -> column, for what a row holds by value. A provider's key and a model's provider are other rows.
+# Field of the file -> column, for what a row holds by value. A provider's key, a model's provider and an alias's models
+# are other rows.
 COLUMNS: Mapping[type[Row], Mapping[str, str]] = {
     Provider: {name: name for name in (*PROVIDER, "trusted_base_url") if name not in {"api_key", "api_key_env"}},
     Model: {name: name for name in MODEL if name != "provider"} | {"id": "public_id"},
+    Alias: {name: name for name in ALIAS if name != "models"},
 }
 
 
 def row_of(entry: Entry) -> Row:
     """The row that an entry describes, unsaved and without the rows it refers to."""
-    kind: type[Row] = Provider if entry.kind == "provider" else Model
+    kind = KINDS[entry.kind]
     columns = COLUMNS[kind]
     row = kind(**{columns[name]: value for name, value in entry.given.items() if name in columns})
     if isinstance(row, Provider):
@@ -77,6 +80,15 @@ def _faults_of_entry(entry: Entry) -> Iterator[Fault]:
     columns = COLUMNS[type(row)].items()
     missing = {column for name, column in columns if name not in entry.given and not getattr(row, column)}
     yield from faults_of(row, entry.path, exclude=missing)
+    yield from _faults_of_key(entry)
+    for target in entry.given["models"] if entry.kind == "alias" else ():
+        try:
+            AliasTarget(weight=target.weight).clean_fields(exclude={"alias", "model"})
+        except ValidationError as invalid:
+            yield Fault(within(target.path.removesuffix(".id"), "weight"), " ".join(invalid.messages))
+
+
+def _faults_of_key(entry: Entry) -> Iterator[Fault]:
     given = entry.given
     try:
         if "api_key" in given:
@@ -97,11 +109,12 @@ def faults_of(row: Row, path: str, *, exclude: Collection[str] = ()) -> Iterator
         for column, errors in invalid.error_dict.items():
             place = path if column == NON_FIELD_ERRORS else within(path, names[column])
             for error in errors:
-                yield Fault(place, _told(row, error))
+                yield Fault(place, _told(row, column, error))
 
 
-def _told(row: Row, error: ValidationError) -> str:
+def _told(row: Row, column: str, error: ValidationError) -> str:
     told = " ".join(error.messages)
-    if isinstance(row, Provider) and error.code == "invalid_choice":
-        return told.rstrip(".") + nearest(row.type, ProviderType.values)
-    return told
+    if error.code != "invalid_choice":
+        return told
+    known = {"type": ProviderType, "strategy": Strategy}[column].values
+    return told.rstrip(".") + nearest(getattr(row, column), known)

@@ -1,7 +1,8 @@
 """A configuration file as text: its parts, their fields and their names, checked without Django or a database."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from registry.config.values import WrongValue
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "fixtures" / "config" / "default.json"
 
-Kind = Literal["provider", "model"]
+Kind = Literal["provider", "model", "alias"]
 Fields = Mapping[str, values.Read]
 
 SERVER: Fields = {"host": values.text, "port": values.port}
@@ -47,7 +48,14 @@ MODEL: Fields = {
     "aliases": values.names,
     "enabled": values.boolean,
 }
-REQUIRED = {"providers": ("name", "type"), "models": ("id", "provider", "context_size")}
+ALIAS: Fields = {
+    "name": values.text,
+    "strategy": values.text,
+    "enabled": values.boolean,
+    "note": values.prose,
+    "models": values.members,
+}
+TARGET: Fields = {"id": values.text, "weight": values.optional(values.number)}
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,21 @@ class Vault:
 
 @dataclass(frozen=True)
 class Entry:
-    """A provider or a model of the file: its name (a model's id), its place in the document and the fields it gives."""
+    """A provider, model or alias of the file: its name (a model's id), its place and the fields it gives."""
 
     kind: Kind
     name: str
     path: str
     given: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model that an alias names: its id and weight, and the place of the id in the document."""
+
+    id: str
+    weight: float | None
+    path: str
 
 
 @dataclass(frozen=True)
@@ -83,11 +100,12 @@ class Config:
     vault: Vault = field(default_factory=Vault)
     providers: tuple[Entry, ...] = ()
     models: tuple[Entry, ...] = ()
+    aliases: tuple[Entry, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Providers, then models."""
-        return self.providers + self.models
+        """Providers, then models, then aliases."""
+        return self.providers + self.models + self.aliases
 
 
 def read(source: str | Path) -> Config:
@@ -112,12 +130,18 @@ def survey(source: str | Path) -> tuple[Config, list[Fault]]:
     if not isinstance(document, dict):
         raise ConfigInvalid([Fault("", 'give an object with "providers" and "models"')])
     reader = _Reader(faults)
-    reader.check_names(document, ["server", "vault", "providers", "models"], "")
+    reader.check_names(document, ["server", "vault", "providers", "models", "aliases"], "")
     config = Config(
         server=Server(**reader.fields(document.get("server", {}), SERVER, "server")),
         vault=Vault(**reader.fields(document.get("vault", {}), VAULT, "vault")),
-        providers=tuple(_provider(path, given) for path, given in reader.listed(document, "providers", PROVIDER)),
-        models=tuple(_model(path, given) for path, given in reader.listed(document, "models", MODEL)),
+        providers=tuple(starmap(_provider, reader.listed(document, "providers", PROVIDER, required=("name", "type")))),
+        models=tuple(
+            starmap(_model, reader.listed(document, "models", MODEL, required=("id", "provider", "context_size")))
+        ),
+        aliases=tuple(
+            Entry("alias", given.get("name", ""), path, reader.with_targets(given, path))
+            for path, given in reader.listed(document, "aliases", ALIAS, required=("name", "models"))
+        ),
     )
     reader.compare(config)
     return config, faults
@@ -174,7 +198,9 @@ class _Reader:
                 self.add(within(path, name), str(wrong))
         return sound
 
-    def listed(self, document: dict[str, Any], part: str, fields: Fields) -> Iterator[tuple[str, dict[str, Any]]]:
+    def listed(
+        self, document: dict[str, Any], part: str, fields: Fields, *, required: Collection[str]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The path and the sound fields of each entry of a list."""
         entries = document.get(part, [])
         if not isinstance(entries, list):
@@ -183,14 +209,32 @@ class _Reader:
         for position, value in enumerate(entries):
             path = f"{part}[{position}]"
             yield path, self.fields(value, fields, path)
-            for name in REQUIRED[part]:
-                if isinstance(value, dict) and name not in value:
-                    self.add(within(path, name), "missing")
+            self._check_required(value, required, path)
+
+    def with_targets(self, given: dict[str, Any], path: str) -> dict[str, Any]:
+        """The fields of an alias with its models as `Target`s; a text stands for an object with that id."""
+        targets = []
+        for position, value in enumerate(given.get("models", ())):
+            place = f"{within(path, 'models')}[{position}]"
+            if isinstance(value, str):
+                targets += [Target(value, None, place)]
+                continue
+            sound = self.fields(value, TARGET, place)
+            self._check_required(value, ("id",), place)
+            if "id" in sound:
+                targets += [Target(sound["id"], sound.get("weight"), within(place, "id"))]
+        return {**given, "models": targets}
+
+    def _check_required(self, value: Any, required: Collection[str], path: str) -> None:
+        for name in required:
+            if isinstance(value, dict) and name not in value:
+                self.add(within(path, name), "missing")
 
     def compare(self, config: Config) -> None:
         """Find what is wrong between entries that are sound by themselves."""
         providers = self._once(config.providers, "name")
         models = self._once(config.models, "id")
+        self._once(config.aliases, "name")
         for entry in config.providers:
             if {"api_key", "api_key_env"} <= entry.given.keys():
                 self.add(within(entry.path, "api_key"), "give either api_key or api_key_env, not both")
@@ -202,6 +246,19 @@ class _Reader:
             for alias in entry.given.get("aliases", []):
                 if alias != entry.name and alias in models:
                     self.add(within(entry.path, "aliases"), f"{quoted(alias)} is the id of {models[alias]}")
+        for entry in config.aliases:
+            if entry.name in models:
+                self.add(within(entry.path, "name"), f"{quoted(entry.name)} is the id of {models[entry.name]}")
+            self._compare_targets(entry.given["models"], models)
+
+    def _compare_targets(self, targets: Iterable[Target], models: Mapping[str, str]) -> None:
+        """Find targets that are no models, or that stand there twice."""
+        seen: dict[str, str] = {}
+        for target in targets:
+            if target.id not in models:
+                self.add(target.path, f"no model has the id {quoted(target.id)}{nearest(target.id, models)}")
+            elif seen.setdefault(target.id, target.path) != target.path:
+                self.add(target.path, f"{quoted(target.id)} is already named by {seen[target.id]}")
 
     def _once(self, entries: tuple[Entry, ...], field: str) -> dict[str, str]:
         """The path of each name; a name that is given twice is a fault."""

@@ -92,6 +92,13 @@ def names(value: Any) -> list[str]:
     return [text(item) for item in value]
 
 
+def members(value: Any) -> list[Any]:
+    """A list whose entries are looked at one by one, each for itself."""
+    if not isinstance(value, list):
+        raise WrongValue(f"give a list of ids, not {_kind_of(value)}")
+    return value
+
+
 def headers(value: Any) -> dict[str, str]:
     """An object of texts."""
     if not isinstance(value, dict):

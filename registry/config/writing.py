@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from registry.config import targets
 from registry.config.faults import Fault
 from registry.config.rows import Row, check, facts_of
 from registry.config.schema import survey
-from registry.models import Model, Provider
+from registry.models import Alias, Model, Provider
 
 # Written even where they are the default: what a reader looks for in every entry.
 _ALWAYS = frozenset({"weight", "cost_per_1k", "capabilities"})
@@ -23,13 +24,16 @@ class Exported:
 
 
 def export() -> Exported:
-    """Write every provider and model; a key appears only as the name of its environment variable."""
+    """Write every provider, model and alias; a key appears only as the name of its environment variable."""
     providers = list(Provider.objects.select_related("secret"))
     models = Model.objects.select_related("provider")
     document = {
         "providers": [_written(row) | _key(row) for row in providers],
         "models": [{"id": row.public_id, "provider": row.provider.name} | _written(row) for row in models],
     }
+    aliases = Alias.objects.prefetch_related("targets__model")
+    if written := [_written(row) | {"models": targets.held_by(row)} for row in aliases]:
+        document["aliases"] = written
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     config, faults = survey(text)
     stored = tuple(row.name for row in providers if row.secret is not None and not row.secret.env_name)

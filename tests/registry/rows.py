@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from registry.models import Model, Provider
+from registry.models import Alias, Model, Provider
 from vault.models import Secret
 
 
@@ -15,6 +15,15 @@ def a_model(public_id: str = "small", provider: Provider | None = None, **fields
     """A model of this provider, or of one made for it."""
     provider = provider or Provider.objects.first() or a_provider()
     return Model.objects.create(public_id=public_id, provider=provider, **{"name": "m", "context_size": 1000, **fields})
+
+
+def an_alias(name: str = "fast", *targets: Model | tuple[Model, float | None], **fields: Any) -> Alias:
+    """An alias of these models, each alone or with its weight."""
+    alias = Alias.objects.create(name=name, **fields)
+    for target in targets:
+        model, weight = target if isinstance(target, tuple) else (target, None)
+        alias.targets.create(model=model, weight=weight)
+    return alias
 
 
 def a_secret(name: str = "team", text: str = "sk-0123456789abcdef") -> Secret:

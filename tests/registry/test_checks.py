@@ -6,7 +6,7 @@ from django.db import connection
 from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 from registry import stamp
-from registry.checks import check_vendor
+from registry.checks import check_rows, check_vendor
 from registry.models import Model
 from tests.registry.rows import a_model
 
@@ -44,6 +44,26 @@ def test_an_upstream_that_is_never_called(settings: Settings, entry: str) -> Non
 def test_no_model() -> None:
     assert Model.objects.count() == 0
     assert found(database=True) == ["registry.W001"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("capabilities", "ids"),
+    [
+        (["chat", "tools"], ["registry.W003"]),
+        (["vision"], ["registry.W003"]),
+        (["chat", "json", "tools"], ["registry.W003"]),
+        (["chat", "tools", "vision", "streaming"], []),
+        (["chat", "streaming"], []),
+        (["embedding"], []),
+    ],
+)
+def test_a_model_that_leaves_streaming_unsaid(capabilities: list[str], ids: list[str]) -> None:
+    a_model("plain")
+    a_model("judged", capabilities=capabilities)
+    assert found(database=True) == ids
+    for message in check_rows(databases=["default"]):
+        assert (message.msg.partition(": ")[2], "is left out of requests" in (message.hint or "")) == ("judged.", True)
 
 
 @pytest.mark.django_db

@@ -35,7 +35,7 @@ def test_it_works(tmp_path: Path) -> None:
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,20}", fullmatch=True)
 lines = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 header_names = st.from_regex(r"X-[A-Za-z0-9-]{1,10}", fullmatch=True)
-header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10)
+header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10).map(str.strip)
 seconds = st.floats(min_value=0.001, max_value=86_400)
 prices = st.decimals(min_value=0, max_value=Decimal("99999.999999999"), places=9)
 counts = st.integers(min_value=1, max_value=2**31 - 1)

@@ -10,14 +10,8 @@ from django.db.models import ProtectedError, QuerySet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.models import (
-    Model,
-    Provider,
-    validate_aliases,
-    validate_base_url,
-    validate_capabilities,
-    validate_extra_headers,
-)
+from registry.models import Model, Provider, validate_capabilities
+from registry.validators import validate_aliases, validate_base_url, validate_extra_headers
 from tests.registry.rows import a_model, a_provider
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from registry.models import Model, Provider, ProviderType
 from registry.snapshot import Keeper, Snapshot, keeper, read_picture
 from registry.stamp import read_version
-from tests.registry.rows import a_model, a_provider, a_reference, a_secret
+from tests.registry.rows import a_model, a_provider, a_reference, a_secret, an_alias
 from vault.models import Secret
 
 pytestmark = pytest.mark.django_db
@@ -52,10 +52,10 @@ def test_it_works() -> None:
 def test_queries_do_not_grow_with_rows(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for number in range(5):
         provider = a_provider(f"p{number}", secret=a_secret(f"s{number}"))
-        a_model(f"a{number}", provider)
-        a_model(f"b{number}", provider)
-    with django_assert_num_queries(2):
-        assert len(picture().models) == 10
+        an_alias(f"x{number}", (a_model(f"a{number}", provider), 1), a_model(f"b{number}", provider))
+    with django_assert_num_queries(4):
+        seen = picture()
+    assert (len(seen.models), len(seen.aliases)) == (10, 5)
 
 
 def test_models_are_sorted_and_share_their_provider() -> None:

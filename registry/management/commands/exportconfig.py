@@ -1,4 +1,4 @@
-"""Writes the providers and models as a configuration file."""
+"""Writes the providers, models and aliases as a configuration file."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from registry.config.writing import export
 class Command(BaseCommand):
     """`exportconfig [--output FILE]`."""
 
-    help = "Write a configuration file that loads back to the same providers and models. It holds no keys."
+    help = "Write a configuration file that loads back to the same providers, models and aliases. It holds no keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: standard output)")

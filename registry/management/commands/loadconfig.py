@@ -14,7 +14,7 @@ from vault.crypto import KeyProblem, Unopenable
 class Command(BaseCommand):
     """`loadconfig FILE [--dry-run] [--prune] [--keep-edits]`."""
 
-    help = "Make the providers and models say what a configuration file says. Its server part is the server's to read."
+    help = "Make the providers, models and aliases say what a file says. Its server part is the server's to read."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="the configuration file (JSON)")

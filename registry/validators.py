@@ -1,0 +1,115 @@
+"""What the fields of the registry's rows may hold, whatever the row."""
+
+import math
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+
+# Headers that belong to the connection, to the credentials or to the body, and are never a row's to set.
+RESERVED_HEADERS = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+    }
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+OWN_PREFIX = "tokenhub/"  # of the gateway's own virtual models
+validate_characters = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
+    "Letters, digits and . _ : / @ + - only, beginning with a letter or a digit.",
+    code="characters",  # under "invalid", a JSON field would tell of bad JSON instead
+)
+
+
+def validate_base_url(value: str) -> None:
+    """Refuse what is not a plain http(s) URL of a host, with an optional port and path."""
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port != 0
+    except ValueError as error:
+        raise ValidationError("This is not a URL: %(reason)s.", params={"reason": str(error)}) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
+        raise ValidationError("Give a URL that begins with http:// or https:// and names a host.")
+    if parts.username is not None or parts.password is not None:
+        raise ValidationError("A URL holds no credentials: they belong into the vault.")
+    if parts.query or parts.fragment or any(character.isspace() for character in value):
+        raise ValidationError("A base URL has no query, no fragment and no spaces.")
+    # what the parsers of URLs read in different ways (backslashes, percent signs, wide digits) hides where it leads
+    if not _HOST.fullmatch(re.sub(r":[0-9]*$", "", parts.netloc)):
+        raise ValidationError("The host is a name in ASCII letters, an IPv4 address or an IPv6 address in brackets.")
+
+
+def validate_extra_headers(value: Any) -> None:
+    """Refuse anything but `{name: text}` with names that a row may set and texts that stay on one line."""
+    if not isinstance(value, dict):
+        raise ValidationError('Give an object of header names and texts, such as {"X-Team": "search"}.')
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in RESERVED_HEADERS:
+            raise ValidationError("The header %(name)r is not a row's to set.", params={"name": name})
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable() or text != text.strip():
+            raise ValidationError("The header %(name)s needs one line of ASCII text.", params={"name": name})
+
+
+def validate_public_id(value: str) -> None:
+    """Refuse what a caller could not send as the name of one model."""
+    validate_characters(value)
+    _refuse_reserved(value, "an id")
+
+
+def validate_alias(value: str) -> None:
+    """Refuse what a caller could not send as the name of a group of models."""
+    validate_characters(value)
+    _refuse_reserved(value, "an alias")
+
+
+def validate_aliases(value: Any) -> None:
+    """Refuse anything but a list of names that a caller could send."""
+    validate_names(value, "aliases")
+    for name in value:
+        validate_alias(name)
+
+
+def _refuse_reserved(name: str, what: str) -> None:
+    if name == "auto":
+        told = '"auto" is how a caller lets the router choose; it cannot be %(what)s.'
+        raise ValidationError(told, params={"what": what})
+    if name.lower().startswith(OWN_PREFIX):
+        raise ValidationError("Names that begin with %(own)s are the gateway's own.", params={"own": OWN_PREFIX})
+
+
+def validate_names(value: Any, what: str) -> None:
+    """Refuse anything but a list of different texts; `what` they are is said in the refusal."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValidationError("The %(what)s are a list of texts.", params={"what": what})
+    if len(set(value)) != len(value):
+        raise ValidationError("The %(what)s name something twice.", params={"what": what})
+
+
+def validate_finite(value: float) -> None:
+    """Refuse nan and the infinities, which have no place in an order."""
+    if not math.isfinite(value):
+        raise ValidationError("Give a finite number.")
+
+
+def validate_seconds(value: float) -> None:
+    """Refuse what is no time to wait: nothing, less than nothing, or more than a day."""
+    if not 0 < value <= 86_400:
+        raise ValidationError("Give seconds: more than 0, and no more than a day.")
