@@ -9,15 +9,22 @@
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
     │   ├── ModelNotFound            404     model_not_found
+    │   ├── Unserviceable            400     no_model_for_request
+    │   ├── TooDear                  402     max_total_cost_exceeded
     │   └── PromptTooLong            400     context_length_exceeded
+    ├── OutOfTime                    504     timeout                  no
     ├── Unavailable                  503     service_unavailable      no
-    │   └── NoModelCanServe          503     no_model_available       no
+    │   ├── NoModelCanServe          503     no_model_available       no
+    │   ├── AllCooling               503     no_model_available       no
+    │   ├── AllLimited               429     rate_limit_exceeded      no
+    │   └── AllFailed                503     all_models_failed        no
+    ├── PhaseFailed                  502     phase_failed             no
     ├── Unexpected                   500     internal_error           no
     └── ProviderFailure
-        ├── Unreachable              502     provider_unreachable     to any model
-        ├── TimedOut                 504     provider_timeout         to any model
-        ├── Broken                   502     provider_error           to any model
-        ├── Overloaded               503     provider_unavailable     to any model
+        ├── Unreachable              502     provider_unreachable     to any model, or the same again
+        ├── TimedOut                 504     provider_timeout         to any model, or the same again
+        ├── Broken                   502     provider_error           to any model, or the same again
+        ├── Overloaded               503     provider_unavailable     to any model, or the same again
         ├── RateLimited              429     rate_limit_exceeded      to any model
         ├── CredentialsRefused       502     provider_credentials     to any model
         ├── QuotaSpent               502     provider_quota           to any model
@@ -29,6 +36,7 @@
 `CallerLeft` stands outside: nobody is there to be answered.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -48,6 +56,11 @@ class GatewayError(Exception):
     code: str = "internal_error"
     kind: str = "api_error"
     moves_on: ClassVar[MovesOn] = MovesOn.NOWHERE
+
+    tried: Sequence[Mapping[str, Any]] = ()
+    """What was tried in vain, for the caller to read."""
+    partial: Mapping[str, Any] | None = None
+    """What a flow had made before it failed: it is paid for."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -110,6 +123,19 @@ class ModelNotFound(CallerError):
     code = "model_not_found"
 
 
+class Unserviceable(CallerError):
+    """There are models, but none that can do all of what is asked under the caller's own conditions."""
+
+    code = "no_model_for_request"
+
+
+class TooDear(CallerError):
+    """The next phase might cost more than the caller allows for all of them."""
+
+    status = 402
+    code = "max_total_cost_exceeded"
+
+
 class PromptTooLong(CallerError):
     """No model that could serve has a window for this prompt."""
 
@@ -129,6 +155,41 @@ class NoModelCanServe(Unavailable):
     code = "no_model_available"
 
 
+class AllCooling(Unavailable):
+    """Whoever could serve is not to be called for now: answered at once, with the shortest wait."""
+
+    code = "no_model_available"
+
+
+class AllLimited(Unavailable):
+    """Whoever could serve has asked for a pause: answered at once, with the shortest of them."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
+
+
+class AllFailed(Unavailable):
+    """Several models were tried, and they failed in different ways."""
+
+    code = "all_models_failed"
+
+
+class OutOfTime(GatewayError):
+    """The request's own time is over, whoever was slow: nobody else is tried, and nobody is to blame."""
+
+    status = 504
+    code = "timeout"
+
+
+class PhaseFailed(GatewayError):
+    """A phase of a flow had no answer; `cause` is the code of what went wrong."""
+
+    status = 502
+    code = "phase_failed"
+    cause: str = ""
+
+
 class Unexpected(GatewayError):
     """A fault of the gateway's own, told without details."""
 
@@ -139,6 +200,8 @@ class ProviderFailure(GatewayError):
     status = 502
     code = "provider_error"
     moves_on = MovesOn.ANY
+    again: ClassVar[bool] = False
+    """Whether the same model may be asked once more where nobody else can serve."""
 
     def __init__(self, message: str, *, upstream_status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -154,6 +217,7 @@ class Unreachable(ProviderFailure):
     """No connection: refused, reset, no such host, TLS, or an address that may not be called."""
 
     code = "provider_unreachable"
+    again = True
 
 
 class TimedOut(ProviderFailure):
@@ -161,10 +225,13 @@ class TimedOut(ProviderFailure):
 
     status = 504
     code = "provider_timeout"
+    again = True
 
 
 class Broken(ProviderFailure):
     """An answer that is none: a 500, HTML, nothing, a stream that ends half-way."""
+
+    again = True
 
 
 class Overloaded(ProviderFailure):
@@ -172,6 +239,7 @@ class Overloaded(ProviderFailure):
 
     status = 503
     code = "provider_unavailable"
+    again = True
 
 
 class RateLimited(ProviderFailure):

@@ -1,8 +1,66 @@
 """What passes between the rooms of the gateway: a request, the pieces of an answer, the record of how it was made."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+
+from gateway.conversation import Conversation
+
+CHAT: Final = "chat"
+COMPLETION: Final = "completion"
+PLAIN: Final = "plain"
+OVERTAKEN: Final = "overtaken"
+"""What an attempt ends with when another, asked beside it, came to words first."""
+_T = TypeVar("_T")
+
+
+class Once(Generic[_T]):
+    """A value that is made when it is first asked for; what its making raises is raised each time."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: list[_T] = []
+
+    def get(self) -> _T:
+        """Return the value."""
+        if not self._made:
+            self._made.append(self._make())
+        return self._made[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a caller asks of the router, beside what is asked of the model. Costs are US dollars for 1,000 tokens."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "models",
+        "max_cost",
+        "min_weight",
+        "exclude_providers",
+        "fallback",
+        "timeout_ms",
+        "strategy",
+        "session",
+        "hedge_ms",
+        "explain",
+    )
+
+    models: Sequence[str] = ()
+    """Names to try in this order, and no others."""
+    max_cost: float | None = None
+    min_weight: float | None = None
+    exclude_providers: Sequence[str] = ()
+    fallback: bool = True
+    """Whether models that were not named may answer where those that were cannot."""
+    timeout_ms: float | None = None
+    strategy: str = ""
+    session: str = ""
+    """Requests of one session go to the same model where models are drawn by weight."""
+    hedge_ms: float | None = None
+    """Ask a second model as well when the first has not come to words by then."""
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +71,10 @@ class Request:
     gateway sets anew for each provider: so a body is parsed once and written once however many providers are tried.
     """
 
-    capability: str
+    format: str
+    """The caller's wire format: `chat`, `completion`, or `plain` for the gateway's own requests."""
+    needs: frozenset[str]
+    """What a model must be capable of beside the format itself, such as `tools`."""
     fields: Mapping[str, Any]
     head: Mapping[str, Any]
     rest: bytes
@@ -23,7 +84,19 @@ class Request:
     stream: bool
     include_usage: bool
     max_tokens: int | None
-    max_cost: float | None
+    conversation: Once[Conversation]
+    """What is asked, for providers that do not speak the caller's format; raises `Untranslatable`."""
+    policy: Policy = Policy()
+
+    def with_room(self, room: int) -> Self:
+        """Return the request with no more than so many tokens of output."""
+        names = {"max_tokens", "max_completion_tokens"} & self.head.keys() or {"max_tokens"}
+        return replace(
+            self,
+            head={**self.head, **dict.fromkeys(names, room)},
+            max_tokens=room,
+            conversation=Once(lambda: replace(self.conversation.get(), max_tokens=room)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +119,17 @@ class Usage:
     def total(self) -> int:
         """All tokens, in and out."""
         return self.input + self.output
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return both together, which is an estimate if one of them is."""
+        return Usage(
+            uncached=self.uncached + other.uncached,
+            cache_read=self.cache_read + other.cache_read,
+            cache_write=self.cache_write + other.cache_write,
+            output=self.output + other.output,
+            reasoning=self.reasoning + other.reasoning,
+            estimated=self.estimated or other.estimated,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +155,11 @@ class Ranked:
     model: str
     provider: str
     score: float
-    weight: float
-    cost_per_1k: float
+    terms: Mapping[str, float]
+    """What the score is the sum of."""
+    strategy: str
+    need: int
+    """Tokens of prompt and answer together, which its window holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +175,10 @@ class Decision:
     """Why a request went where it went: what it needed, who could serve in which order, and who could not."""
 
     estimate: int
-    need: int
     snapshot: int
     ranked: Sequence[Ranked]
     excluded: Sequence[Excluded]
+    phase: str = ""
 
 
 @dataclass(slots=True)
@@ -100,6 +187,8 @@ class Attempt:
 
     model: str
     provider: str
+    phase: str = ""
+    """The phase of a flow that this was a part of."""
     status: int = 0
     error: str = ""
     ms: float = 0.0
@@ -107,6 +196,8 @@ class Attempt:
     reason: str = ""
     usage: Usage = field(default_factory=Usage)
     cost_micro: int = 0
+    dropped: Sequence[str] = ()
+    """The caller's fields that had no counterpart in the provider's language."""
 
 
 @dataclass(slots=True)
@@ -117,7 +208,10 @@ class Call:
     endpoint: str
     began: float
     stream: bool = False
-    decision: Decision | None = None
+    phase: str = ""
+    explain: bool = False
+    """Whether the caller wants to see the decisions with the answer."""
+    decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     status: int = 0
     error: str = ""
@@ -125,7 +219,13 @@ class Call:
     @property
     def last(self) -> Attempt | None:
         """The attempt that answered, or the last that did not."""
-        return self.attempts[-1] if self.attempts else None
+        alive = [attempt for attempt in self.attempts if attempt.error != OVERTAKEN]
+        return alive[-1] if alive else None
+
+    @property
+    def usage(self) -> Usage:
+        """What all attempts used together."""
+        return sum((attempt.usage for attempt in self.attempts), Usage())
 
     @property
     def cost_micro(self) -> int:

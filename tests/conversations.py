@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import orjson
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gateway.conversation import (
@@ -24,6 +25,8 @@ from gateway.conversation import (
 from gateway.exchange import Finish, Usage
 from gateway.wire import sse
 from gateway.wire.pieces import Writer
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 
 NAMES = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
 SAID = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -81,7 +84,7 @@ def conversations(
     said: st.SearchStrategy[tuple[Turn, ...]],
     system: st.SearchStrategy[Any],
     tools: st.SearchStrategy[Tool],
-    **settings: st.SearchStrategy[Any],
+    **asked: st.SearchStrategy[Any],
 ) -> Conversation:
     """Conversations of these turns, with tools and all that belongs to them or without."""
     offered = tuple(draw(st.lists(tools, max_size=2)))
@@ -93,7 +96,7 @@ def conversations(
         system=tuple(draw(system)),
         tools=offered,
         tool_choice=choice,
-        **{name: draw(values) for name, values in settings.items() if name != "parallel_tools" or offered},
+        **{name: draw(values) for name, values in asked.items() if name != "parallel_tools" or offered},
     )
 
 

@@ -1,4 +1,4 @@
-"""What a scripted provider says in OpenAI's language: whole and streamed chats, lists of models, errors.
+"""What a scripted provider says in OpenAI's language: chats, completions, lists of models, errors.
 
 Source: the public API reference of OpenAI and the types of its official SDKs.
 """
@@ -95,6 +95,26 @@ def chat_stream(
     return says
 
 
+def completion(
+    words: Sequence[str] = WORDS, *, usage: Tokens | None = None, finish: str = "stop"
+) -> Callable[[Received], Answer]:
+    """Answer with a text completion, an event a word where a stream was asked for."""
+    told = usage or Tokens(PROMPT_TOKENS, len(words))
+
+    def says(received: Received) -> Answer:
+        head = _head(received, "text_completion") | {"id": "cmpl-scripted"}
+        if not received.json.get("stream"):
+            body = {**head, "choices": [_text("".join(words), finish)], "usage": _usage(told)}
+            return Answer((Event(orjson.dumps(body), len(words), told),))
+        events = [Event(_event({**head, "choices": [_text(word)]}), 1) for word in words]
+        events.append(Event(_event({**head, "choices": [_text("", finish)]})))
+        if (received.json.get("stream_options") or {}).get("include_usage"):
+            events.append(Event(_event({**head, "choices": [], "usage": _usage(told)}), 0, told))
+        return Answer((*events, _DONE), content_type="text/event-stream; charset=utf-8")
+
+    return says
+
+
 def models(*names: str) -> Answer:
     """List models of these names."""
     data = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "scripted"} for name in names]
@@ -118,6 +138,8 @@ def like_openai(received: Received) -> Answer:
     endpoint = f"{received.method} {received.path.partition('?')[0]}"
     if endpoint == "POST /v1/chat/completions":
         return chat_stream()(received)
+    if endpoint == "POST /v1/completions":
+        return completion()(received)
     if endpoint == "GET /v1/models":
         return models("scripted")
     return error(404, f"Invalid URL ({endpoint})")
@@ -126,6 +148,10 @@ def like_openai(received: Received) -> Answer:
 def _head(received: Received, kind: str) -> dict[str, Any]:
     model = received.json.get("model", "scripted")
     return {"id": "chatcmpl-scripted", "object": kind, "created": _CREATED, "model": model}
+
+
+def _text(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
 
 
 def _chunk(head: dict[str, Any], delta: dict[str, Any], *, reason: str | None = None, output: int = 0) -> Event:

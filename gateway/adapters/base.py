@@ -1,13 +1,20 @@
 """What an adapter is, and the way every provider that is reached over HTTP is called."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Final
 
 from gateway.adapters.transport import Outgoing, Reply, Transport
-from gateway.errors import ProviderFailure
-from gateway.exchange import Delta, Finish, Request
+from gateway.conversation import Conversation, Piece, Untranslatable
+from gateway.errors import InvalidRequest, ProviderFailure
+from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
-from registry.snapshot import ModelFacts
+from gateway.wire import failures, sse
+from gateway.wire.formats import new_writer
+from gateway.wire.pieces import StreamReader
+from registry.snapshot import ModelFacts, ProviderFacts
+
+_MAX_ERROR_BYTES: Final = 1024 * 1024
 
 
 class Adapter(ABC):
@@ -16,37 +23,119 @@ class Adapter(ABC):
     @abstractmethod
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish]:
-        """Yield the pieces of one answer and, at the end, one `Finish`; raises `ProviderFailure`.
+    ) -> Generator[Delta | Finish | Usage]:
+        """Yield the pieces of one answer and one `Finish` before the last of them; raises `ProviderFailure`.
 
-        A whole answer is a stream of a single piece. The connection is closed however the iteration ends.
+        A `Usage` among them is what has been told so far, for an answer that comes to no end. A whole answer is one
+        piece. The connection is closed however the iteration ends.
         """
+
+    def probe(self, provider: ProviderFacts) -> Outgoing | None:
+        """Return a request that only shows whether a provider is there; None where there is nothing to ask."""
+        return None
+
+    def relays(self, request: Request, model: ModelFacts) -> bool:
+        """Whether the provider speaks the caller's format, so that bytes pass as they are."""
+        return False
+
+    def obstacle(self, request: Request, model: ModelFacts) -> str:
+        """Return which field of the caller has no counterpart here and would be missed in the answer; else nothing."""
+        if self.relays(request, model):
+            return ""
+        try:
+            request.conversation.get()
+        except (Untranslatable, InvalidRequest) as reason:
+            return str(reason)
+        return ""
+
+    def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
+        """Return the names of the caller's fields that a translation leaves out or changes."""
+        if self.relays(request, model):
+            return ()
+        conversation = request.conversation.get()
+        return (*conversation.dropped, *self.losses(conversation))
+
+    def losses(self, conversation: Conversation) -> Sequence[str]:
+        """Return what this language has no words for in a conversation."""
+        return ()
 
 
 class HttpAdapter(Adapter):
-    """An adapter for a provider that is called with one POST."""
+    """An adapter for a provider that is called with one POST; as it stands it translates, and relays override it."""
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish]:
-        """Send the request, then read the reply as a stream or as a whole, as it was asked for."""
+    ) -> Generator[Delta | Finish | Usage]:
+        """Send the request and read the reply."""
         with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
             if reply.status != 200:
-                raise self.failure(reply, model)
-            yield from self.read_stream(reply, request) if request.stream else self.read_whole(reply)
+                raise _failure(reply, model)
+            yield from self.told(reply, request, model)
+
+    def told(self, reply: Reply, request: Request, model: ModelFacts) -> Generator[Delta | Finish | Usage]:
+        """Yield what a reply says, in the caller's format."""
+        yield from written(self._pieces(reply, request), request, model)
+
+    def _pieces(self, reply: Reply, request: Request) -> Iterator[Piece | Finish | Usage]:
+        if not request.stream:
+            yield from self.read_answer(reply.whole())
+            return
+        reader = self.reader()
+        known: Usage | None = None
+        for event in events(reply):
+            yield from reader.read(event)
+            if reader.told.usage != known and not reader.ended:
+                known = reader.told.usage or Usage()
+                yield known
+            if reader.ended:
+                reply.settle()
+                return
+        yield from reader.close()
 
     @abstractmethod
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
         """Return the HTTP request that asks the provider's model."""
 
     @abstractmethod
-    def failure(self, reply: Reply, model: ModelFacts) -> ProviderFailure:
-        """Return what a reply other than 200 means."""
+    def reader(self) -> StreamReader:
+        """Return a reader of the provider's streams."""
 
     @abstractmethod
-    def read_stream(self, reply: Reply, request: Request) -> Generator[Delta | Finish]:
-        """Yield the pieces of a streamed reply as they arrive."""
+    def read_answer(self, raw: bytes) -> Iterable[Piece | Finish]:
+        """Return the pieces of a whole answer in the provider's language."""
 
-    @abstractmethod
-    def read_whole(self, reply: Reply) -> Generator[Delta | Finish]:
-        """Yield a whole reply as one piece."""
+
+def written(
+    pieces: Iterable[Piece | Finish | Usage], request: Request, model: ModelFacts
+) -> Generator[Delta | Finish | Usage]:
+    """Yield pieces in the caller's format, and the `Finish` itself before the last of them is sent."""
+    writer = new_writer(request, model.id)
+    for piece in pieces:
+        if isinstance(piece, Usage):
+            yield piece
+            continue
+        if isinstance(piece, Finish):
+            yield piece  # at once: what is known is booked even if the caller leaves at this event
+        if raw := writer.write(piece):
+            yield Delta(raw, content=not request.stream or not isinstance(piece, Finish))
+
+
+def events(reply: Reply) -> Iterator[bytes]:
+    """Yield the events of a stream, each as it came."""
+    splitter = sse.EventSplitter()
+    for piece in reply.pieces():
+        yield from splitter.feed(piece)
+    if rest := splitter.rest():
+        yield rest
+
+
+def _failure(reply: Reply, model: ModelFacts) -> ProviderFailure:
+    """Return what the status and the words of a refusal mean."""
+    key = model.provider.key
+    return failures.classify(
+        reply.status,
+        reply.headers,
+        reply.whole(_MAX_ERROR_BYTES),
+        provider=model.provider.name,
+        secret=key.reveal() if key else "",
+    )

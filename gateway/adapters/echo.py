@@ -5,20 +5,16 @@ beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` m
 """
 
 import re
-import secrets
-import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
-from gateway.adapters.base import Adapter
+from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
-from gateway.conversation import Words
+from gateway.conversation import Piece, Text, Words
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
-from gateway.wire import chat_stream
-from gateway.wire.pieces import Writer
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
@@ -38,33 +34,28 @@ class EchoAdapter(Adapter):
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish]:
-        """Yield the last message, whole or word by word, in OpenAI's format."""
-        script = _script(_last_text(request))
-        words = script.words[: request.max_tokens]
-        reason = "stop" if len(words) == len(script.words) else "length"
-        usage = Usage(uncached=request.estimate, output=len(words))
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.id}
-        end = Finish(reason, usage)
-        if not request.stream:
-            patience.pause(script.delay * len(words))
-            writer: Writer = chat_stream.WholeWriter(head)
-            yield Delta(writer.write(Words(" ".join(words))) + writer.write(end))
-        else:
-            writer = chat_stream.StreamWriter(head, include_usage=request.include_usage)
-            for index, word in enumerate(words):
-                patience.pause(script.delay)
-                yield Delta(writer.write(Words(f" {word}" if index else word)))
-            yield Delta(writer.write(end), content=False)
-        yield end
+    ) -> Generator[Delta | Finish | Usage]:
+        """Yield the words of the last message in the caller's format."""
+        yield from written(_pieces(request, patience), request, model)
+
+
+def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
+    script = _script(_last_text(request))
+    words = script.words[: request.max_tokens]
+    if not request.stream:
+        patience.pause(script.delay * len(words))
+        yield Words(" ".join(words))
+    else:
+        for index, word in enumerate(words):
+            patience.pause(script.delay)
+            yield Words(f" {word}" if index else word)
+    reason = "stop" if len(words) == len(script.words) else "length"
+    yield Finish(reason, Usage(uncached=request.estimate, output=len(words)))
 
 
 def _last_text(request: Request) -> str:
-    content = request.fields["messages"][-1].get("content")
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return " ".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
+    blocks = request.conversation.get().turns[-1].blocks
+    return " ".join(block.text for block in blocks if isinstance(block, Text))
 
 
 def _script(text: str) -> _Script:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.adapters.anthropic import AnthropicAdapter
 from gateway.adapters.base import Adapter
 from gateway.adapters.echo import EchoAdapter
 from gateway.adapters.openai import OpenAIAdapter
@@ -11,6 +12,7 @@ from registry.models import ProviderType
 
 ADAPTERS: Final[Mapping[ProviderType, Adapter]] = {
     ProviderType.OPENAI: OpenAIAdapter(),
+    ProviderType.ANTHROPIC: AnthropicAdapter(),
     ProviderType.VLLM: VllmAdapter(),
     ProviderType.ECHO: EchoAdapter(),
 }

@@ -1,66 +1,66 @@
 """The adapter for OpenAI and whatever speaks like it: bodies and events are relayed byte for byte."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Sequence
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from gateway.adapters.base import HttpAdapter
+import orjson
+
+from gateway.adapters.base import HttpAdapter, events
 from gateway.adapters.transport import Outgoing, Reply
-from gateway.errors import Broken, ProviderFailure
-from gateway.exchange import Delta, Finish, Request, Usage
-from gateway.wire import failures, openai, sse
+from gateway.conversation import Conversation, Piece
+from gateway.errors import Broken
+from gateway.exchange import CHAT, COMPLETION, Delta, Finish, Request, Usage
+from gateway.wire import chat, chat_stream, openai
 from registry.snapshot import ModelFacts, ProviderFacts
 
-_MAX_ERROR_BYTES = 1024 * 1024
+_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions"}
 
 
 class OpenAIAdapter(HttpAdapter):
-    """Speaks chat completions. A row's base URL may end before `/v1` or go beyond it."""
+    """Speaks chat completions, and text completions with models for them.
+
+    A base URL may end before `/v1` or go beyond it.
+    """
+
+    limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+
+    def probe(self, provider: ProviderFacts) -> Outgoing:
+        """Ask for the list of models."""
+        return Outgoing(f"{endpoint_base(provider)}/models", _credentials(provider), method="GET")
+
+    def relays(self, request: Request, model: ModelFacts) -> bool:
+        """Relay chats, and completions to models that are no chat models: those refuse them."""
+        return request.format == CHAT or (request.format == COMPLETION and "chat" not in model.capabilities)
+
+    def losses(self, conversation: Conversation) -> Sequence[str]:
+        """Return what a chat has no place for."""
+        return chat.losses(conversation)
 
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
-        """Return the caller's body under the provider's name of the model, with the provider's key."""
-        key = model.provider.key
-        headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
-        url = f"{endpoint_base(model.provider)}/chat/completions"
-        return Outgoing(url, headers, openai.write_chat(request, model.name))
+        """Return the caller's body under the provider's name of the model, or the conversation as a chat."""
+        if self.relays(request, model):
+            return _post(model, request.format, openai.write_relayed(request, model.name))
+        asked = request.conversation.get()
+        body = chat.write_conversation(asked, model=model.name, stream=request.stream, limit=self.limit)
+        return _post(model, CHAT, orjson.dumps(body))
 
-    def failure(self, reply: Reply, model: ModelFacts) -> ProviderFailure:
-        """Return what the status and the words of a refusal mean."""
-        key = model.provider.key
-        return failures.classify(
-            reply.status,
-            reply.headers,
-            reply.whole(_MAX_ERROR_BYTES),
-            provider=model.provider.name,
-            secret=key.reveal() if key else "",
-        )
+    def told(self, reply: Reply, request: Request, model: ModelFacts) -> Generator[Delta | Finish | Usage]:
+        """Yield what a reply says: as it came, or translated."""
+        if not self.relays(request, model):
+            yield from super().told(reply, request, model)
+        elif request.stream:
+            yield from _relay_stream(reply, request)
+        else:
+            yield from _relay_whole(reply)
 
-    def read_stream(self, reply: Reply, request: Request) -> Generator[Delta | Finish]:
-        """Yield each event as it came; the usage that the caller did not ask for is read and left out."""
-        usage: Usage | None = None
-        reason = ""
-        seen_content = False
-        for event in _events(reply):
-            told = openai.read_event(event, seen_content=seen_content)
-            usage = told.usage or usage
-            reason = told.reason or reason
-            seen_content = seen_content or told.content
-            if told.usage or (told.done and (reason or seen_content)):
-                yield Finish(reason, usage)  # at once: what is known is booked even if the caller leaves at this event
-            if not told.usage_only or request.include_usage:
-                yield Delta(event, content=told.content)
-            if told.done and (reason or seen_content):
-                reply.settle()
-                return
-        if not reason:
-            raise Broken("The provider's stream ended before its answer did.")
-        yield Finish(reason, usage)
+    def reader(self) -> chat_stream.StreamReader:
+        """Return a reader of chat completion chunks."""
+        return chat_stream.StreamReader()
 
-    def read_whole(self, reply: Reply) -> Generator[Delta | Finish]:
-        """Yield the answer as it came."""
-        raw = reply.whole()
-        told = openai.read_answer(raw)
-        yield Delta(raw)
-        yield Finish(told.reason, told.usage)
+    def read_answer(self, raw: bytes) -> Iterable[Piece | Finish]:
+        """Return the pieces of a chat completion."""
+        return chat_stream.read_answer(raw)
 
 
 def endpoint_base(provider: ProviderFacts) -> str:
@@ -68,9 +68,39 @@ def endpoint_base(provider: ProviderFacts) -> str:
     return provider.base_url if urlsplit(provider.base_url).path.strip("/") else f"{provider.base_url.rstrip('/')}/v1"
 
 
-def _events(reply: Reply) -> Iterator[bytes]:
-    splitter = sse.EventSplitter()
-    for piece in reply.pieces():
-        yield from splitter.feed(piece)
-    if rest := splitter.rest():
-        yield rest
+def _post(model: ModelFacts, form: str, body: bytes) -> Outgoing:
+    return Outgoing(f"{endpoint_base(model.provider)}/{_PATHS[form]}", _credentials(model.provider), body)
+
+
+def _credentials(provider: ProviderFacts) -> dict[str, str]:
+    return {"Authorization": f"Bearer {provider.key.reveal()}"} if provider.key else {}
+
+
+def _relay_stream(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]:
+    """Yield each event as it came; the usage that the caller did not ask for is read and left out."""
+    usage: Usage | None = None
+    reason = ""
+    seen_content = False
+    for event in events(reply):
+        told = openai.read_event(event, seen_content=seen_content)
+        usage = told.usage or usage
+        reason = told.reason or reason
+        seen_content = seen_content or told.content
+        if told.usage or (told.done and (reason or seen_content)):
+            yield Finish(reason, usage)  # at once: what is known is booked even if the caller leaves at this event
+        if not told.usage_only or request.include_usage:
+            yield Delta(event, content=told.content)
+        if told.done and (reason or seen_content):
+            reply.settle()
+            return
+    if not reason:
+        raise Broken("The provider's stream ended before its answer did.")
+    yield Finish(reason, usage)
+
+
+def _relay_whole(reply: Reply) -> Generator[Delta | Finish | Usage]:
+    """Yield the answer as it came."""
+    raw = reply.whole()
+    told = openai.read_answer(raw)
+    yield Finish(told.reason, told.usage)
+    yield Delta(raw)

@@ -1,4 +1,4 @@
-"""The only network IO of the gateway: one POST to a provider over a pooled `requests` session, with deadlines."""
+"""The only network IO of the gateway: one request to a provider over a pooled `requests` session, with deadlines."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _SETTLE_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A POST of `body` (bytes of JSON) to `url` with these headers beside those that every call has."""
+    """A request of `body` (bytes of JSON) to `url` with these headers beside those that every call has."""
 
     url: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
+    method: str = "POST"
 
 
 class Transport:
@@ -59,7 +60,7 @@ class Transport:
         environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
         late = TimedOut(f"{provider.name} did not begin to answer in time.")
         try:
-            post = requests.Request("POST", outgoing.url, headers=headers, data=outgoing.body).prepare()
+            post = requests.Request(outgoing.method, outgoing.url, headers=headers, data=outgoing.body).prepare()
             with patience.limit(provider.first_byte_timeout, late):
                 # past `Session.send`, which reads the whole body of a redirect even where it is not to follow it
                 response = session.get_adapter(outgoing.url).send(post, **environment)

@@ -1,1 +1,1 @@
-"""Wire formats, both directions: pure functions between bytes and the dataclasses of `exchange`."""
+"""Wire formats, both directions: pure functions between bytes and the dataclasses of `exchange` and `conversation`."""

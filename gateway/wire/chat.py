@@ -19,11 +19,14 @@ from gateway.conversation import (
     Turn,
     Untranslatable,
 )
+from gateway.exchange import Policy
 from gateway.wire.fields import Fields
-from gateway.wire.turns import merged
+from gateway.wire.turns import merged, read_content
 
 # What is read, and what the gateway keeps for itself.
-_READ: Final = frozenset({"model", "messages", "stream", "stream_options", "max_cost", "tools", "tool_choice", "user"})
+_READ: Final = frozenset(
+    {*Policy.FIELDS, "model", "messages", "stream", "stream_options", "tools", "tool_choice", "user"}
+)
 _READ_TOO: Final = frozenset({"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop"})
 # What changes the form of an answer, with the values that do not; the last two lines are of vLLM and llama.cpp.
 _FORM: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -132,7 +135,7 @@ def _read_turn(message: Fields) -> Turn:
 
 
 def _read_user(message: Fields) -> Iterable[Block]:
-    return _parts(message, "content", {"text": _read_text, "image_url": _read_image})
+    return read_content(message, "content", {"text": _read_text, "image_url": _read_image})
 
 
 def _read_assistant(message: Fields) -> Iterator[Block]:
@@ -184,24 +187,8 @@ def _read_image(part: Fields) -> Image:
     return Image(data=data, media_type=media_type, detail=detail, cache=cache)
 
 
-def _parts(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
-    """Return what a content says, given as a text or as a list of parts; empty texts say nothing."""
-    content = message.values.get(name)
-    if isinstance(content, str):
-        return [Text(content)] if content else []
-    if not isinstance(content, list):
-        raise message.refusal(name, "must be a text or a list of parts.")
-    read = []
-    for part in message.each(name):
-        reader = readers.get(part.required("type", str))
-        if reader is None:
-            raise Untranslatable(part.at("type"))
-        read.append(reader(part))
-    return [block for block in read if not isinstance(block, Text) or block.text]
-
-
 def _texts(message: Fields, name: str) -> list[Text]:
-    return _parts(message, name, {"text": _read_text, "refusal": _read_refusal})
+    return read_content(message, name, {"text": _read_text, "refusal": _read_refusal})
 
 
 def _read_tool(tool: Fields) -> Tool:

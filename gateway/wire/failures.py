@@ -5,7 +5,7 @@ Sources: the public error pages of OpenAI and Anthropic, and the recorded bodies
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ _OUTPUT: Final = re.compile(
 _NO_CREDIT: Final = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
 _UNKNOWN_MODEL: Final = re.compile(r"model.*(does not exist|not found|not supported)|unknown model", re.IGNORECASE)
 _SHOWN_CHARACTERS: Final = 500
-_READ_CHARACTERS: Final = 4000
+_READ_CHARACTERS: Final = 4000  # patterns are not searched for in a megabyte
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def classify(
     """Return the failure that a reply other than 200 stands for; `secret` is removed wherever the reply quotes it."""
     if secret:
         raw = raw.replace(secret.encode(), "••••".encode())
-    refusal = _read(status, raw)
+    read = _read(status, raw)
+    refusal = replace(read, message=read.message[:_READ_CHARACTERS])
     retry_after = read_retry_after(headers)
     said = f"{provider} answered {status}: {refusal.message[:_SHOWN_CHARACTERS]}"
     if too_long := _too_long(refusal, said, status):
@@ -83,7 +84,7 @@ def in_band(error: Any) -> errors.ProviderFailure:
     """
     told = error if isinstance(error, dict) else {"message": error}
     code = next((word for word in (told.get("code"), told.get("type")) if isinstance(word, str) and word), "")
-    refusal = _Refusal(400, code, str(told.get("message") or error), None)
+    refusal = _Refusal(400, code, str(told.get("message") or error)[:_READ_CHARACTERS], None)
     said = f"The provider broke off: {refusal.message[:_SHOWN_CHARACTERS]}"
     return _too_long(refusal, said, 0) or _BY_WORD.get(code, errors.Broken)(said)
 
@@ -162,18 +163,17 @@ def _too_long(refusal: _Refusal, said: str, status: int) -> errors.ProviderFailu
     names_it = refusal.code in {"context_length_exceeded", "exceed_context_size_error"}
     if refusal.status not in {400, 413, 422} and not names_it:
         return None
-    message = refusal.message[:_READ_CHARACTERS]
-    if _NO_OVERFLOW.search(message) and not names_it:
+    if _NO_OVERFLOW.search(refusal.message) and not names_it:
         return None
-    if told := _TOGETHER.search(message):
+    if told := _TOGETHER.search(refusal.message):
         numbers = {name[:-2]: int(value) for name, value in told.groupdict().items() if value}
         room = numbers["window"] - numbers["prompt"]
         if room > 0:
             return errors.OutputTooLong(said, upstream_status=status, limit=room)
-    elif told := _OUTPUT.search(message):
+    elif told := _OUTPUT.search(refusal.message):
         most = [int(value) for value in told.groups() if value]
         return errors.OutputTooLong(said, upstream_status=status, limit=most[0] if most else None)
-    if names_it or _OVERFLOW.search(message):
+    if names_it or _OVERFLOW.search(refusal.message):
         return errors.Overflowed(said, upstream_status=status)
     return None
 

@@ -3,59 +3,101 @@
 Source: the public API reference of OpenAI and the types of its official SDKs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
 from gateway import tokens
+from gateway.conversation import Conversation
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
-from gateway.exchange import Request, Usage
-from gateway.wire import bodies, failures, sse
-from gateway.wire.fields import Fields, as_count, as_object, load
+from gateway.exchange import CHAT, COMPLETION, Once, Policy, Request, Usage
+from gateway.wire import bodies, chat, completions, failures, sse
+from gateway.wire.fields import Fields, as_count, as_object, as_objects, load
 
 DONE: Final = b"[DONE]"
 _LONGEST_NAME: Final = 200
 
-# The fields that the gateway reads for itself or sets anew for each provider. `max_cost` is its own and goes nowhere.
-_CHAT_HEAD: Final = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_cost")
+# The fields that the gateway sets anew for each provider, and those that are its own and go nowhere.
+_HEAD: Final = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", *Policy.FIELDS)
+_TOOLS: Final = ("tools", "functions")
 
 
-def read_chat(raw: bytes, body: Mapping[str, Any]) -> Request:
+def read_chat(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
     """Return the request in a body for `/v1/chat/completions`; raises `InvalidRequest` naming the field at fault."""
+    messages = messages_of(body)
+    kind = as_object(body.get("response_format")).get("type")
+    needs = {
+        "tools": any(body.get(name) for name in _TOOLS),
+        "vision": shows_pictures(messages),
+        "json": kind in {"json_object", "json_schema"},
+    }
+    conversation = Once(lambda: chat.read_conversation(body))
+    return _read(raw, body, policy, form=CHAT, needs=needs, conversation=conversation)
+
+
+def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages of a body; raises `InvalidRequest` where they are none."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("`messages` must be a list with at least one message.", param="messages")
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidRequest("A message is an object with a `role`.", param=f"messages[{index}]")
-    head, rest = bodies.split(raw, body, _CHAT_HEAD)
+    return messages
+
+
+def read_completion(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
+    """Return the request in a body for `/v1/completions`; raises `InvalidRequest` naming the field at fault."""
+    conversation = Once(lambda: completions.read_conversation(body))
+    completions.check_prompt(body)
+    request = _read(raw, body, policy, form=COMPLETION, needs={}, conversation=conversation)
+    return replace(request, estimate=completions.estimate(body))
+
+
+def shows_pictures(messages: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether there is a picture in any of the messages."""
+    parts = [part for message in messages for part in as_objects(message.get("content"))]
+    return any(str(part.get("type")).startswith(("image", "input_image")) for part in parts)
+
+
+def _read(
+    raw: bytes,
+    body: Mapping[str, Any],
+    policy: Policy,
+    *,
+    form: str,
+    needs: Mapping[str, bool],
+    conversation: Once[Conversation],
+) -> Request:
+    head, rest = bodies.split(raw, body, _HEAD)
     told = Fields(head)
     model = told.text("model")
     if len(model) > _LONGEST_NAME:
         raise InvalidRequest(f"`model` has at most {_LONGEST_NAME} characters.", param="model")
     options = told.optional("stream_options", dict) or {}
+    stream = bool(told.optional("stream", bool))
     return Request(
-        capability="chat",
+        format=form,
+        needs=frozenset(name for name, needed in {**needs, "streaming": stream}.items() if needed),
         fields=body,
         head=head,
         rest=rest,
         estimate=tokens.estimate(body),
         model=model,
-        stream=bool(told.optional("stream", bool)),
+        stream=stream,
         include_usage=options.get("include_usage") is True,
         max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
-        max_cost=told.number("max_cost"),
+        conversation=conversation,
+        policy=policy,
     )
 
 
-def write_chat(request: Request, model: str) -> bytes:
+def write_relayed(request: Request, model: str) -> bytes:
     """Return the body for a provider that speaks this format: the caller's own with the provider's name of the model.
 
     A stream is always asked to end with its usage, whether or not the caller wants to see it.
     """
-    head = {name: value for name, value in request.head.items() if name != "max_cost"} | {"model": model}
+    head = {name: value for name, value in request.head.items() if name not in Policy.FIELDS} | {"model": model}
     if request.stream:
         head["stream_options"] = {**(head.get("stream_options") or {}), "include_usage": True}
     return bodies.join(head, request.rest)
@@ -146,12 +188,8 @@ def error_body(error: GatewayError) -> dict[str, Any]:
             return error.body
         told = error.body["error"]  # in Anthropic's shape
         return {"error": {"message": told["message"], "type": error.kind, "param": None, "code": None}}
-    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
-
-
-def error_event(error: GatewayError) -> bytes:
-    """Return the event that tells of an error after a stream has begun; no `[DONE]` follows it."""
-    return sse.event(orjson.dumps(error_body(error)))
+    told = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
+    return {"error": told | ({"tried": error.tried} if error.tried else {})}
 
 
 def _read_chunk(chunk: Mapping[str, Any]) -> Event:

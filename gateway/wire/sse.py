@@ -51,6 +51,11 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def event(data: bytes) -> bytes:
-    """Return one event that carries a line of data."""
-    return b"data: " + data + b"\n\n"
+def comment(text: bytes) -> bytes:
+    """Return an event that clients pass over; `text` is one line."""
+    return b": " + text + b"\n\n"
+
+
+def event(data: bytes, *, name: bytes = b"") -> bytes:
+    """Return one event that carries a line of data, under a name where the format has names for its events."""
+    return (b"event: " + name + b"\n" if name else b"") + b"data: " + data + b"\n\n"

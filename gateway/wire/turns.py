@@ -1,8 +1,10 @@
-"""Turns of a conversation put in the order that every wire format can say: the sides alternate."""
+"""Turns of a conversation: what wire formats have in common in how they write them down."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from gateway.conversation import Turn
+from gateway.conversation import Text, Turn, Untranslatable
+from gateway.wire.fields import Fields
 
 
 def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
@@ -14,3 +16,23 @@ def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
         elif turn.blocks:
             together.append(turn)
     return tuple(together)
+
+
+def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
+    """Return what a content says, given as a text or as a list of parts; empty texts say nothing.
+
+    Each part is read by the reader for its `type`. Raises `Untranslatable` for a type without one, and `InvalidRequest`
+    for a content that is neither.
+    """
+    content = message.values.get(name)
+    if isinstance(content, str):
+        return [Text(content)] if content else []
+    if not isinstance(content, list):
+        raise message.refusal(name, "must be a text or a list of parts.")
+    read = []
+    for part in message.each(name):
+        reader = readers.get(part.required("type", str))
+        if reader is None:
+            raise Untranslatable(part.at("type"))
+        read.append(reader(part))
+    return [block for block in read if not isinstance(block, Text) or block.text]

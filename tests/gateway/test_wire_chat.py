@@ -310,6 +310,7 @@ NORMAL = any_.conversations(
 )
 
 
+@any_.PATIENT
 @given(NORMAL, st.booleans())
 def test_what_is_written_is_read(asked: Conversation, stream: bool) -> None:
     body = chat.write_conversation(asked, model="m", stream=stream)
@@ -321,6 +322,7 @@ def test_what_is_written_is_read(asked: Conversation, stream: bool) -> None:
 PARAMS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
+@any_.PATIENT
 @given(NORMAL)
 def test_what_is_written_has_the_official_type(asked: Conversation) -> None:
     PARAMS.validate_python(chat.write_conversation(asked, model="m", stream=False))
@@ -330,6 +332,7 @@ def blocks_of(asked: Conversation) -> list[Block]:
     return [block for turn in asked.turns for block in turn.blocks]
 
 
+@any_.PATIENT
 @given(
     st.recursive(
         st.none() | st.integers() | any_.SAID, lambda inner: st.lists(inner) | st.dictionaries(any_.NAMES, inner)

@@ -61,6 +61,7 @@ USAGES = st.builds(
 ANSWERS = any_.answers(st.lists(st.builds(Thinking, any_.SAID), min_size=1, max_size=2), st.none() | USAGES)
 
 
+@any_.PATIENT
 @given(ANSWERS, st.lists(st.integers(0, 10_000), max_size=6))
 def test_a_stream_that_is_written_is_read(said: list[Piece | Finish], cuts: list[int]) -> None:
     writer = chat_stream.StreamWriter(HEAD, include_usage=True)
@@ -75,6 +76,7 @@ def test_a_stream_that_is_written_is_read(said: list[Piece | Finish], cuts: list
     )
 
 
+@any_.PATIENT
 @given(ANSWERS)
 def test_a_whole_answer_that_is_written_is_read(said: list[Piece | Finish]) -> None:
     writer = chat_stream.WholeWriter(HEAD)

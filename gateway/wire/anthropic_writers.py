@@ -1,0 +1,224 @@
+"""Answers written as Anthropic's Messages: the events of a stream, or one message.
+
+Source: the public documentation of Anthropic's streaming and the types of its official SDK. Blocks never overlap there,
+and the input of a call is an object; other formats send calls side by side, and their arguments as a text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
+from gateway.errors import Broken
+from gateway.exchange import Finish, Usage
+from gateway.wire import sse
+from gateway.wire.anthropic_stream import write_usage
+from gateway.wire.pieces import json_text
+
+_REASONS: Final[Mapping[str, str]] = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_EMPTY: Final[Mapping[str, Mapping[str, str]]] = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call with the text of its arguments as far as it came."""
+
+    begins: CallBegins
+    arguments: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.arguments)
+
+    @property
+    def is_whole(self) -> bool:
+        return _is_object(self.text)
+
+
+class StreamWriter:
+    """Writes the events of a message; `head` holds `id` and `model`.
+
+    `input_tokens` is an estimate for the first event: what was used is known at the end, and told there. Of calls that
+    come side by side, the later ones wait until the answer goes on.
+    """
+
+    def __init__(self, head: Mapping[str, Any], *, input_tokens: int = 0) -> None:
+        self._head = head
+        self._input_tokens = input_tokens
+        self._begun = False
+        self._index = 0
+        self._open = ""
+        self._call: _Call | None = None
+        self._waiting: dict[int, _Call] = {}
+
+    def write(self, piece: Piece | Finish) -> bytes:
+        """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
+        match piece:
+            case Words(text) if text:
+                return self._say("text", {"type": "text_delta", "text": text})
+            case Thinking():
+                return self._think(piece)
+            case CallBegins(index):
+                return self._begin_call(index, _Call(piece))
+            case CallArguments(index, text) if text:
+                return self._argue(index, text)
+            case Finish():
+                return self._finish(piece)
+        return b""
+
+    def _think(self, piece: Thinking) -> bytes:
+        written = b""
+        if piece.redacted:
+            block = {"type": "redacted_thinking", "data": piece.redacted}
+            written += self._close() + self._start(block, "redacted_thinking") + self._close()
+        if piece.text:
+            written += self._say("thinking", {"type": "thinking_delta", "thinking": piece.text})
+        if piece.signature:  # it ends its block: what comes next has another
+            written += self._say("thinking", {"type": "signature_delta", "signature": piece.signature}) + self._close()
+        return written
+
+    def _begin_call(self, index: int, call: _Call) -> bytes:
+        if self._call and (self._waiting or not self._call.is_whole):
+            self._waiting[index] = call
+            return b""
+        return self._close() + self._start_call(call)
+
+    def _argue(self, index: int, text: str) -> bytes:
+        if index in self._waiting:
+            self._waiting[index].arguments.append(text)
+        elif self._call and self._call.begins.index == index:
+            self._call.arguments.append(text)
+            return self._delta({"type": "input_json_delta", "partial_json": text})
+        return b""
+
+    def _finish(self, finish: Finish) -> bytes:
+        delta = {"stop_reason": _REASONS.get(finish.reason, "end_turn"), "stop_sequence": None}
+        usage = write_usage(finish.usage or Usage())
+        end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
+        return self._opening() + self._close() + end
+
+    def _say(self, kind: str, delta: Mapping[str, Any]) -> bytes:
+        """Write a delta into the open block, or into a new one where another kind is open."""
+        if self._open == kind:
+            return self._delta(delta)
+        return self._close() + self._start({"type": kind, **_EMPTY[kind]}, kind) + self._delta(delta)
+
+    def _start(self, block: Mapping[str, Any], kind: str) -> bytes:
+        self._open = kind
+        return self._opening() + _event({"type": "content_block_start", "index": self._index, "content_block": block})
+
+    def _start_call(self, call: _Call) -> bytes:
+        self._call = call
+        block = {"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": {}}
+        return self._start(block, "tool_use")
+
+    def _delta(self, delta: Mapping[str, Any]) -> bytes:
+        return _event({"type": "content_block_delta", "index": self._index, "delta": delta})
+
+    def _close(self) -> bytes:
+        """End the open block, if any, and write the calls that wait for that."""
+        written = self._stop()
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
+            written += self._start_call(call)
+            written += self._delta({"type": "input_json_delta", "partial_json": call.text}) if call.text else b""
+            written += self._stop()
+        return written
+
+    def _stop(self) -> bytes:
+        if not self._open:
+            return b""
+        stop = _event({"type": "content_block_stop", "index": self._index})
+        self._open, self._call = "", None
+        self._index += 1
+        return stop
+
+    def _opening(self) -> bytes:
+        if self._begun:
+            return b""
+        self._begun = True
+        usage = write_usage(Usage(uncached=self._input_tokens))
+        return _event({"type": "message_start", "message": _message(self._head, [], None, usage)})
+
+
+class WholeWriter:
+    """Writes one message, at the `Finish`; `head` holds `id` and `model`."""
+
+    def __init__(self, head: Mapping[str, Any]) -> None:
+        self._head = head
+        self._blocks: list[dict[str, Any]] = []
+        self._calls: dict[int, _Call] = {}
+
+    def write(self, piece: Piece | Finish) -> bytes:
+        """Keep a piece, and return the whole message at the end.
+
+        Raises `Broken` for arguments of a call that are no object; where they were cut off by `max_tokens`, the call is
+        left out.
+        """
+        match piece:
+            case Words(text) if text:
+                self._block("text")["text"] += text
+            case Thinking():
+                self._think(piece)
+            case CallBegins(index):
+                self._calls[index] = _Call(piece)
+                self._blocks.append({"type": "tool_use", "call": self._calls[index]})
+            case CallArguments(index, text) if index in self._calls:
+                self._calls[index].arguments.append(text)
+            case Finish():
+                return self._whole(piece)
+        return b""
+
+    def _think(self, piece: Thinking) -> None:
+        if piece.redacted:
+            self._blocks.append({"type": "redacted_thinking", "data": piece.redacted})
+        if piece.text:
+            self._block("thinking")["thinking"] += piece.text
+        if piece.signature:
+            self._block("thinking")["signature"] = piece.signature
+
+    def _block(self, kind: str) -> dict[str, Any]:
+        """Return the block that is being said, a new one where another kind or a signed one stands last."""
+        if not self._blocks or self._blocks[-1]["type"] != kind or self._blocks[-1].get("signature"):
+            self._blocks.append({"type": kind, **_EMPTY[kind]})
+        return self._blocks[-1]
+
+    def _whole(self, finish: Finish) -> bytes:
+        content = []
+        for block in self._blocks:
+            call = block.get("call")
+            if call is None:
+                content.append(block)
+            elif not call.text.strip() or call.is_whole:
+                arguments = orjson.loads(call.text.strip() or b"{}")
+                content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
+            elif finish.reason != "length":
+                raise Broken("The provider's model called a tool with arguments that are no JSON object.")
+        reason = _REASONS.get(finish.reason, "end_turn")
+        return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
+
+
+def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": head["id"],
+        "type": "message",
+        "role": "assistant",
+        "model": head["model"],
+        "content": content,
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _event(told: Mapping[str, Any]) -> bytes:
+    return sse.event(orjson.dumps(told), name=str(told["type"]).encode())
