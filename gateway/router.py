@@ -1,17 +1,36 @@
 """From a request and a picture of the registry to a route: who can serve, in which order, and why the others cannot."""
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Self
 
+from django.conf import settings
+
+from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
-from gateway.errors import GatewayError, ModelNotFound, NoModelCanServe, PromptTooLong
-from gateway.exchange import Decision, Excluded, Ranked, Request
-from gateway.scoring import rank_key
+from gateway.cooldown import Cooldowns, Cooling, cooldowns
+from gateway.errors import (
+    AllCooling,
+    AllLimited,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    NoModelCanServe,
+    PromptTooLong,
+    Unserviceable,
+)
+from gateway.exchange import COMPLETION, Decision, Excluded, Ranked, Request
+from gateway.metrics import Standings, standings
+from gateway.scoring import STRATEGIES, Candidate, Scored, rank
+from registry.models import Capability
 from registry.snapshot import ModelFacts, Snapshot
 
 AUTO: Final = "auto"
+_LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth its prompt
+_DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
+_DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,47 +39,127 @@ class Route:
 
     models: Sequence[ModelFacts]
     decision: Decision
+    probe: bool = False
+    """Whether the one model is cooling, and this request is to find out if it has recovered."""
+    rooms: Mapping[int, int] = field(default_factory=dict)
+    """By the key of a model: the tokens of output that it has room for, where the caller asked for more."""
 
 
-def route(request: Request, snapshot: Snapshot) -> Route:
-    """Return the route of a request; raises `ModelNotFound`, `PromptTooLong` or `NoModelCanServe`.
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """Models that are ranked among themselves, with the weights that an alias gives them."""
 
-    A model that the caller names, by its id or an alias, comes first; the others follow by their score.
+    models: Sequence[ModelFacts]
+    strategy: str
+    weights: Mapping[int, float] = field(default_factory=dict)
+
+    def rank(self, only: Iterable[int], session: str, recent: Standings) -> list[Scored]:
+        """Return those of the models that are among `only`, the best first."""
+        candidates = [self._candidate(model, recent) for model in self.models if model.pk in only]
+        return rank(candidates, self.strategy, session=session)
+
+    def _candidate(self, model: ModelFacts, recent: Standings) -> Candidate:
+        standing = recent.of(model.pk)
+        weight = self.weights.get(model.pk, model.weight)
+        return Candidate(model, weight, standing.ttft_ms, standing.failure_rate)
+
+
+class _Sifted:
+    """What became of each model: able to serve, able but cooling, or left out for one reason."""
+
+    def __init__(self) -> None:
+        self.able: set[int] = set()
+        self.cooling: dict[int, Cooling] = {}
+        self.rooms: dict[int, int] = {}
+        self.excluded: list[Excluded] = []
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, request: Request, named: set[int], cooling: Cooldowns, *, tight: bool) -> Self:
+        """Sift all models; with `tight` a window counts if it may hold the prompt and some output, if not all."""
+        sifted = cls()
+        for model in snapshot.models:
+            reason = _obstacle(model, request, named) or sifted._too_small(model, request, tight=tight)
+            state = None if reason else cooling.state(model)
+            if state:
+                sifted.cooling[model.pk] = state
+                reason = f"cooling until {datetime.fromtimestamp(state.until, UTC):%H:%M:%S} UTC ({state.reason})"
+            if reason:
+                sifted.excluded.append(Excluded(model.id, reason))
+            else:
+                sifted.able.add(model.pk)
+        return sifted
+
+    def _too_small(self, model: ModelFacts, request: Request, *, tight: bool) -> str:
+        room = _room(request, model)
+        left = model.context_size - request.estimate
+        if left >= room:
+            return ""
+        surely_left = model.context_size - int(request.estimate / _DOUBT)
+        if tight and min(room, _LEAST_ROOM) <= surely_left:
+            if request.max_tokens is not None:
+                self.rooms[model.pk] = min(room, max(left, min(_LEAST_ROOM, surely_left)))
+            return ""
+        return f"context too small: needs about {request.estimate + room}, has {model.context_size}"
+
+
+def route(
+    request: Request, snapshot: Snapshot, *, cooling: Cooldowns = cooldowns, recent: Standings = standings
+) -> Route:
+    """Return the route of a request; raises what says best why there is none.
+
+    `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
+    `AllCooling` and `AllLimited` are not.
     """
-    named = _named(request.model, snapshot)
-    need = request.estimate + (request.max_tokens or 0)
-    fit: list[ModelFacts] = []
-    excluded: list[Excluded] = []
-    for model in snapshot.models:
-        reason = _obstacle(model, request, need)
-        if reason:
-            excluded.append(Excluded(model.id, reason))
-        else:
-            fit.append(model)
-    if not fit:
-        raise _nobody(request, need, snapshot, excluded)
-    fit.sort(key=lambda model: (model not in named, *rank_key(model)))
-    ranked = [Ranked(m.id, m.provider.name, m.score, m.weight, m.cost_per_1k) for m in fit]
-    return Route(fit, Decision(request.estimate, need, snapshot.version, ranked, excluded))
-
-
-def _named(name: str, snapshot: Snapshot) -> Sequence[ModelFacts]:
-    if not name or name == AUTO:
-        return ()
-    found = snapshot.named(name)
-    if not found:
-        known = [model.id for model in snapshot.models] + [
-            alias for model in snapshot.models for alias in model.aliases
-        ]
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " `GET /v1/models` lists those that there are."
-        raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param="model")
-    return found
+    tiers = _tiers(request, snapshot)
+    named = {model.pk for tier in tiers for model in tier.models}
+    sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
+    if not sifted.able and not sifted.cooling:
+        sifted = _Sifted.of(snapshot, request, named, cooling, tight=True)
+    if not sifted.able and not sifted.cooling:
+        raise _nobody(request, snapshot, sifted.excluded, named)
+    probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
+    session = request.policy.session
+    ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
+    if not ranked:
+        raise _all_cooling(sifted.cooling.values(), cooling.now())
+    if not sifted.able:
+        ranked = ranked[:1]
+    by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
+    order = dict.fromkeys(scored.candidate.model.pk for _, scored in ranked)
+    told = [_ranked(*by_model[pk], request) for pk in order]
+    decision = Decision(request.estimate, snapshot.version, told, sifted.excluded)
+    models = [by_model[pk][1].candidate.model for pk in order]
+    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms)
 
 
 def is_callable(model: ModelFacts) -> bool:
     """Whether a model can be called at all, by whatever request."""
     return not _defect(model)
+
+
+def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
+    """Return the models in the order in which groups of them are tried: each that was named, then all others."""
+    policy = request.policy
+    strategy = policy.strategy or settings.TOKENHUB_STRATEGY
+    if strategy not in STRATEGIES:
+        raise InvalidRequest(f"`strategy` is one of {', '.join(STRATEGIES)}.", param="strategy")
+    one = [request.model] if request.model and request.model != AUTO else []
+    tiers = [_named(name, snapshot, policy.strategy) for name in (*one, *policy.models)]
+    if not tiers or (policy.fallback and not policy.models):
+        tiers.append(_Tier(snapshot.models, strategy))
+    return tiers
+
+
+def _named(name: str, snapshot: Snapshot, asked: str) -> _Tier:
+    if group := snapshot.alias(name):
+        weights = {model.pk: weight for model, weight in group.targets if weight is not None}
+        own = group.strategy or ("weighted" if weights else settings.TOKENHUB_STRATEGY)
+        return _Tier([model for model, _ in group.targets], asked or own, weights)
+    if found := snapshot.named(name):
+        return _Tier(found, settings.TOKENHUB_STRATEGY)
+    near = difflib.get_close_matches(name, snapshot.names, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else " `GET /v1/models` lists those that there are."
+    raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param="model")
 
 
 def _defect(model: ModelFacts) -> str:
@@ -75,29 +174,59 @@ def _defect(model: ModelFacts) -> str:
     return next((reason for stands, reason in defects if stands), "")
 
 
-def _obstacle(model: ModelFacts, request: Request, need: int) -> str:
-    """Return the one reason why a model cannot serve a request; empty if it can."""
-    defect = _defect(model)
+def _obstacle(model: ModelFacts, request: Request, named: set[int]) -> str:
+    """Return the one reason, other than its size, why a model cannot serve a request; empty if it can."""
+    if defect := _defect(model):
+        return defect
+    policy, provider = request.policy, model.provider
+    dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
+    light = policy.min_weight is not None and model.weight < policy.min_weight
     obstacles = (
-        (bool(defect), defect),
-        (request.capability not in model.capabilities, f"cannot do {request.capability}"),
-        (need > model.context_size, f"context too small: needs about {need}, has {model.context_size}"),
-        (
-            request.max_cost is not None and model.cost_per_1k > request.max_cost,
-            f"costs more than {request.max_cost} per 1k",
-        ),
+        (model.pk not in named, "not named by the caller"),
+        (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
+        (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
+        (dear, f"costs more than {policy.max_cost} per 1k"),
+        (light, f"weighs less than {policy.min_weight}"),
     )
-    return next((reason for stands, reason in obstacles if stands), "")
+    reason = next((reason for stands, reason in obstacles if stands), "")
+    return reason or ADAPTERS[provider.type].obstacle(request, model)
 
 
-def _nobody(request: Request, need: int, snapshot: Snapshot, excluded: Sequence[Excluded]) -> GatewayError:
-    """Return why nobody can serve: the prompt if it alone is in the way, the registry otherwise."""
-    without_length = [m for m in snapshot.models if not _obstacle(m, request, 0)]
-    if without_length:
-        largest = max(model.context_size for model in without_length)
+def _lacks(model: ModelFacts, request: Request) -> str:
+    """Return what a model cannot do of what is needed; one that names none of the details is not judged by them."""
+    formats = {Capability.CHAT, Capability.COMPLETION} if request.format == COMPLETION else {Capability.CHAT}
+    if not formats & model.capabilities:
+        return "completion" if request.format == COMPLETION else "chat"
+    missing = request.needs - model.capabilities if _DETAILS & model.capabilities else ()
+    return ", ".join(sorted(missing))
+
+
+def _ranked(tier: _Tier, scored: Scored, request: Request) -> Ranked:
+    model = scored.candidate.model
+    need = min(model.context_size, request.estimate + _room(request, model))
+    return Ranked(model.id, model.provider.name, scored.score, scored.terms, tier.strategy, need)
+
+
+def _room(request: Request, model: ModelFacts) -> int:
+    return tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
+
+
+def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
+    first = min(states, key=lambda state: state.until)
+    wait = max(0.0, first.until - now)
+    kind = AllLimited if first.reason == "rate_limit" else AllCooling
+    return kind(f"Every model that could serve is cooling down ({first.reason}).", retry_after=wait)
+
+
+def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: set[int]) -> GatewayError:
+    """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
+    windows = [model.context_size for model in snapshot.models if not _obstacle(model, request, named)]
+    if windows:
         return PromptTooLong(
-            f"This model's maximum context length is {largest} tokens. However, your request needs about {need}.",
+            f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"
+            f" {request.estimate} tokens and room for an answer.",
             param="messages",
         )
-    reasons = "; ".join(f"{exclusion.model}: {exclusion.reason}" for exclusion in excluded) or "the registry is empty"
-    return NoModelCanServe(f"No model can serve this request ({reasons}).")
+    reasons = "; ".join(f"{each.model}: {each.reason}" for each in excluded) or "the registry is empty"
+    kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
+    return kind(f"No model can serve this request ({reasons}).")

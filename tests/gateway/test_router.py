@@ -7,18 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import router
-from gateway.errors import ModelNotFound, NoModelCanServe, PromptTooLong
+from gateway import policy, router
+from gateway.cooldown import Cooldowns
+from gateway.errors import (
+    AllLimited,
+    CallerError,
+    InvalidRequest,
+    ModelNotFound,
+    NoModelCanServe,
+    PromptTooLong,
+    RateLimited,
+    Unreachable,
+    Unserviceable,
+)
 from gateway.exchange import Request
+from gateway.metrics import Standings
 from gateway.wire import openai
+from registry.board import Board
 from registry.models import ProviderType
 from registry.snapshot import ModelFacts, Snapshot
+from tests.clock import Clock
 from tests.facts import model_facts, provider_facts
+from tests.gateway.cooling import Silent
 
 
 def request(**fields: Any) -> Request:
     body = {"messages": [{"role": "user", "content": "hello"}]} | fields
-    return openai.read_chat(orjson.dumps(body), body)
+    return openai.read_chat(orjson.dumps(body), body, policy.read(body, {}))
 
 
 def route(*models: ModelFacts, **fields: Any) -> list[str]:
@@ -33,7 +48,11 @@ def test_it_works() -> None:
     snapshot = Snapshot(7, (cheap, dear))
     decision = router.route(request(max_tokens=100), snapshot).decision
     assert [(ranked.model, ranked.score) for ranked in decision.ranked] == [("cheap", 79.98), ("dear", 70.0)]
-    assert (decision.snapshot, decision.need - decision.estimate) == (7, 100)
+    assert [ranked.terms for ranked in decision.ranked] == [
+        {"weight": 80.0, "cost": -0.02},
+        {"weight": 90.0, "cost": -20.0},
+    ]
+    assert (decision.snapshot, decision.ranked[0].need - decision.estimate) == (7, 100)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +76,27 @@ def test_ties_and_negative_scores(first: dict[str, Any], second: dict[str, Any])
         ({"enabled": False}, "disabled"),
         ({"provider": provider_facts(enabled=False)}, "provider echo disabled"),
         ({"provider": provider_facts(problem="no key")}, "provider echo: no key"),
-        ({"provider": provider_facts(type=ProviderType.ANTHROPIC)}, "no adapter for providers of type anthropic"),
+        ({"provider": provider_facts(name="bad")}, "provider bad excluded by the caller"),
+        ({"weight": 4.0}, "weighs less than 5.0"),
+        ({"capabilities": frozenset({"chat", "tools"})}, "cannot do json, streaming"),
+        ({"provider": provider_facts(type=ProviderType.ANTHROPIC)}, "cannot translate `response_format`"),
         ({"capabilities": frozenset({"embedding"})}, "cannot do chat"),
         ({"context_size": 5}, "context too small: needs about 106, has 5"),
         ({"cost_per_1k": 0.6}, "costs more than 0.5 per 1k"),
     ],
 )
 def test_each_exclusion_has_its_reason(changed: dict[str, Any], reason: str) -> None:
-    snapshot = Snapshot(1, (model_facts(id="left-out", **changed), model_facts(id="stays")))
-    found = router.route(request(max_tokens=100, max_cost=0.5), snapshot)
+    stays = model_facts(id="stays", provider=provider_facts(type=ProviderType.VLLM))
+    left_out = model_facts(**{"id": "left-out", "provider": provider_facts(type=ProviderType.VLLM)} | changed)
+    asked = request(
+        max_tokens=100,
+        max_cost=0.5,
+        min_weight=5,
+        exclude_providers=["bad"],
+        stream=True,
+        response_format={"type": "json_object"},
+    )
+    found = router.route(asked, Snapshot(1, (left_out, stays)))
     assert [model.id for model in found.models] == ["stays"]
     assert [(excluded.model, excluded.reason) for excluded in found.decision.excluded] == [("left-out", reason)]
 
@@ -88,15 +119,82 @@ def test_an_unknown_name_brings_the_nearest() -> None:
         route(model_facts(id="gpt-4o-mini"), model="zzz")
 
 
+def test_the_callers_own_list_is_tried_in_its_order_and_nothing_else() -> None:
+    models = [model_facts(id=name, weight=weight) for name, weight in (("a", 1.0), ("b", 9.0), ("c", 5.0))]
+    assert route(*models, models=["c", "a"]) == ["c", "a"]
+    assert route(*models, model="b", models=["a", "b"]) == ["b", "a"]
+    assert route(*models, model="a", fallback=False) == ["a"]
+    assert route(*models, fallback=False) == ["b", "c", "a"]
+    with pytest.raises(ModelNotFound):
+        route(*models, models=["a", "nobody"])
+
+
+def test_who_was_not_named_is_told_so() -> None:
+    snapshot = Snapshot(1, (model_facts(id="a"), model_facts(id="b")))
+    decision = router.route(request(model="a", fallback=False), snapshot).decision
+    assert [(each.model, each.reason) for each in decision.excluded] == [("b", "not named by the caller")]
+
+
+def test_what_only_the_caller_can_mend_is_the_callers_error() -> None:
+    with pytest.raises(Unserviceable, match=r"m: costs more than 0\.1 per 1k"):
+        route(model_facts(cost_per_1k=0.2), max_cost=0.1)
+    with pytest.raises(InvalidRequest, match="`strategy` is one of score, cheapest"):
+        route(model_facts(), strategy="best")
+
+
+def test_a_window_that_holds_some_output_is_better_than_none() -> None:
+    """An agent asks for more output than small windows have: it gets what there is room for."""
+    small, large = model_facts(id="small", context_size=1000), model_facts(id="large", context_size=4000)
+    assert route(small, large, max_tokens=3000) == ["large"]
+    found = router.route(request(max_tokens=32_000), Snapshot(1, (small, large)))
+    assert {model.id for model in found.models} == {"small", "large"}
+    assert found.rooms == {small.pk: 1000 - found.decision.estimate, large.pk: 4000 - found.decision.estimate}
+
+
+def cooled(**failures: tuple[ModelFacts, list[Any]]) -> Cooldowns:
+    cooling = Cooldowns(Board(Clock(), Silent()))
+    for model, seen in failures.values():
+        for failure in seen:
+            cooling.failed(cooling.unasked(model), failure)
+    return cooling
+
+
+DOWN = [Unreachable("down")] * 3
+LIMITED = RateLimited("slow down", retry_after=7)
+
+
+def test_who_is_cooling_is_left_out() -> None:
+    hot, cold = model_facts(id="hot", weight=90.0), model_facts(id="cold")
+    found = router.route(request(), Snapshot(1, (hot, cold)), cooling=cooled(hot=(hot, [LIMITED])))
+    assert [model.id for model in found.models] == ["cold"]
+    assert [each.reason for each in found.decision.excluded] == ["cooling until 13:46:47 UTC (rate_limit)"]
+
+
+def test_when_all_are_cooling_the_best_that_failed_is_probed() -> None:
+    best, other = model_facts(id="best", weight=90.0), model_facts(id="other")
+    cooling = cooled(best=(best, DOWN), other=(other, DOWN))
+    found = router.route(request(), Snapshot(1, (best, other)), cooling=cooling)
+    assert ([model.id for model in found.models], found.probe) == (["best"], True)
+
+
+def test_when_all_have_asked_for_a_pause_the_shortest_is_told() -> None:
+    one, two = model_facts(id="one"), model_facts(id="two")
+    cooling = cooled(one=(one, [LIMITED]), two=(two, [RateLimited("slow down", retry_after=3)]))
+    with pytest.raises(AllLimited) as told:
+        router.route(request(), Snapshot(1, (one, two)), cooling=cooling)
+    assert (told.value.status, told.value.retry_after) == (429, 3)
+
+
 def test_nobody_can_serve() -> None:
     with pytest.raises(NoModelCanServe, match="the registry is empty"):
         route()
     with pytest.raises(NoModelCanServe, match="m: disabled"):
         route(model_facts(enabled=False))
     with pytest.raises(PromptTooLong, match="maximum context length is 50 tokens"):
-        route(model_facts(context_size=50), model_facts(id="n", context_size=10), max_tokens=60)
+        route(model_facts(context_size=50), model_facts(id="n", context_size=10), messages=LONG)
 
 
+LONG = [{"role": "user", "content": "word " * 400}]
 MODELS = st.lists(
     st.builds(
         model_facts,
@@ -112,20 +210,35 @@ MODELS = st.lists(
 )
 
 
-@given(MODELS, st.integers(1, 200), st.none() | st.floats(0, 5))
-def test_the_route_holds_only_what_can_serve_in_order(models: list[ModelFacts], room: int, limit: float | None) -> None:
+@given(
+    MODELS,
+    st.integers(1, 200),
+    st.none() | st.floats(0, 5),
+    st.sampled_from(["score", "cheapest", "fastest", "balanced", "weighted"]),
+)
+def test_the_route_holds_only_what_can_serve_in_order(
+    models: list[ModelFacts], room: int, limit: float | None, strategy: str
+) -> None:
     snapshot = Snapshot(1, tuple(models))
-    asked = request(max_tokens=room, max_cost=limit)
+    asked = request(max_tokens=room, max_cost=limit, strategy=strategy)
+    recent = Standings()
+    for index, model in enumerate(models):
+        recent.note(model.pk, ttft_ms=float(index % 3), failed=index % 2 == 0)
     try:
-        found = router.route(asked, snapshot)
-    except (NoModelCanServe, PromptTooLong):
+        found = router.route(asked, snapshot, recent=recent)
+    except (NoModelCanServe, CallerError):
         return
     for model in found.models:
         assert model.enabled
         assert "chat" in model.capabilities
-        assert model.context_size >= found.decision.need
+        surely = int(found.decision.estimate / 1.3)  # the estimate may be so much too high
+        assert model.context_size >= surely + found.rooms.get(model.pk, min(room, 256))
         assert limit is None or model.cost_per_1k <= limit
-    scores = [model.score for model in found.models]
+    scores = [ranked.score for ranked in found.decision.ranked]
     assert scores == sorted(scores, reverse=True)
+    for ranked in found.decision.ranked:
+        assert ranked.score == sum(ranked.terms.values())
+    if strategy == "score":
+        assert scores == [model.score for model in found.models]
     assert len({model.id for model in found.models}) == len(found.models)
     assert len(found.models) + len(found.decision.excluded) == len(models)

@@ -1,0 +1,58 @@
+"""`manage.py route` shows a decision that a person can read, and sends nothing."""
+
+import io
+from pathlib import Path
+
+import orjson
+import pytest
+from django.core.management import CommandError, call_command
+
+from registry.models import Model, Provider
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _rows() -> None:
+    echo = Provider.objects.create(name="echo", type="echo")
+    Model.objects.create(public_id="good", name="g", provider=echo, weight=80, cost_per_1k="0.5", context_size=8192)
+    Model.objects.create(public_id="small", name="s", provider=echo, weight=90, context_size=20)
+    Model.objects.create(public_id="off", name="o", provider=echo, weight=99, context_size=8192, enabled=False)
+
+
+def shown(*arguments: str) -> list[list[str]]:
+    """What the command prints, line by line and cell by cell."""
+    out = io.StringIO()
+    call_command("route", *arguments, stdout=out)
+    return [[cell for cell in line.split("  ") if cell] for line in out.getvalue().splitlines()]
+
+
+def cells(line: list[str]) -> list[str]:
+    return [cell.strip() for cell in line]
+
+
+def test_it_works() -> None:
+    told = [cells(line) for line in shown("--prompt", "x" * 300)]
+    assert told[2] == ["model", "provider", "strategy", "score", "of it weight", "of it cost", "need"]
+    assert told[3][:7] == ["1", "good", "echo", "score", "75", "80", "-5"]
+    assert ["off", "disabled"] in told
+    assert any(line[0] == "small" and line[1].startswith("context too small") for line in told[4:] if line)
+
+
+def test_a_body_and_headers(tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_bytes(orjson.dumps({"prompt": "hi", "max_tokens": 5, "strategy": "cheapest"}))
+    told = [cells(line) for line in shown("--body", str(body), "--endpoint", "completions")]
+    assert [line[1] for line in told[3:5]] == ["small", "good"]
+    told = [
+        cells(line)
+        for line in shown("--prompt", "hi", "--endpoint", "completions", "--header", "X-TokenHub-Max-Cost=0.1")
+    ]
+    assert ["good", "costs more than 0.1 per 1k"] in told
+
+
+def test_nobody_can_serve() -> None:
+    with pytest.raises(CommandError, match="does not exist"):
+        shown("--prompt", "hi", "--model", "nobody")
+    with pytest.raises(CommandError, match="off: disabled"):
+        shown("--prompt", "hi", "--header", "X-TokenHub-Min-Weight=95")
