@@ -3,38 +3,47 @@
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from accounts.prices import cost_micro
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
+from gateway.cooldown import Permit, cooldowns
 from gateway.errors import CallerLeft, GatewayError, ProviderFailure
 from gateway.exchange import Attempt, Delta, Finish, Request, Usage
+from gateway.metrics import standings
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
 
 
 def run(
-    request: Request, model: ModelFacts, patience: Patience, *, transport: Transport, record: Attempt
+    request: Request, permit: Permit, patience: Patience, *, transport: Transport, record: Attempt
 ) -> Generator[Delta]:
-    """Yield the pieces of an answer and fill in `record`; raises `ProviderFailure` or `CallerLeft`.
+    """Yield the pieces of an answer and fill in `record`; raises `ProviderFailure`, `OutOfTime` or `CallerLeft`.
 
     Closing the iterator early closes the connection to the provider. An answer, or the part of one, that comes without
-    a usage is counted here and flagged as estimated.
+    a usage is counted here and flagged as estimated. How it went is told to the cooldowns and the standings.
     """
     began = time.monotonic()
+    model = permit.model
     adapter = ADAPTERS[model.provider.type]
+    failed = False
     try:
+        record.dropped = adapter.dropped(request, model)
         with (
             patience.within(model.provider.total_timeout),
             closing(adapter.answer(request, model, patience, transport)) as pieces,
         ):
-            yield from _counted(pieces, request, record, began)
+            yield from _counted(pieces, request, permit, record=record, began=began)
         record.status = 200
+        cooldowns.succeeded(permit)
     except ProviderFailure as failure:
+        failed = True
         if key := model.provider.key:
             failure.hide(key.reveal())
         record.status, record.error = failure.upstream_status, failure.code
+        cooldowns.failed(permit, failure)
         raise
     except GatewayError as ended:
         record.error = ended.code
@@ -43,31 +52,46 @@ def run(
         record.status, record.error = 499, "caller_left"
         raise
     finally:
+        cooldowns.released(permit)
+        standings.note(model.pk, ttft_ms=record.ttft_ms, failed=failed)
         record.ms = _milliseconds_since(began)
-        record.cost_micro = _cost_micro(model, record.usage)
+        record.cost_micro = cost_of(model, record.usage)
 
 
-def _counted(pieces: Iterator[Delta | Finish], request: Request, record: Attempt, began: float) -> Generator[Delta]:
+def _counted(
+    pieces: Iterator[Delta | Finish | Usage], request: Request, permit: Permit, *, record: Attempt, began: float
+) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
     told: Usage | None = None
+    so_far = Usage(uncached=request.estimate)
     seen = 0
     try:
         for piece in pieces:
             if isinstance(piece, Finish):
                 record.reason, told = piece.reason, piece.usage
                 continue
+            if isinstance(piece, Usage):
+                so_far = piece
+                continue
             if piece.content:
                 seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
-                record.ttft_ms = _milliseconds_since(began) if record.ttft_ms is None else record.ttft_ms
+                _note_words(record, permit, began)
             yield piece
     finally:
         if told is not None:
             record.usage = told
         elif seen:
-            record.usage = Usage(uncached=request.estimate, output=seen, estimated=True)
+            record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
 
 
-def _cost_micro(model: ModelFacts, used: Usage) -> int:
+def _note_words(record: Attempt, permit: Permit, began: float) -> None:
+    if record.ttft_ms is None:
+        record.ttft_ms = _milliseconds_since(began)
+        cooldowns.succeeded(permit)
+
+
+def cost_of(model: ModelFacts, used: Usage) -> int:
+    """Return what an answer of this usage costs, in micro-dollars."""
     return cost_micro(
         model,
         uncached=used.uncached,

@@ -1,57 +1,176 @@
 """Walks a route: the first model that comes to words has the answer, and whatever fails before that is not seen."""
 
-from collections.abc import Generator, Iterator
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from gateway import attempt
 from gateway.adapters.transport import Transport
-from gateway.errors import MovesOn, NoModelCanServe, ProviderFailure
+from gateway.cooldown import cooldowns
+from gateway.errors import (
+    AllCooling,
+    AllFailed,
+    AllLimited,
+    GatewayError,
+    MovesOn,
+    OutputTooLong,
+    Overflowed,
+    ProviderFailure,
+    RateLimited,
+)
 from gateway.exchange import Attempt, Call, Delta, Request
+from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
+from gateway.retries import retry_budget
 from gateway.router import Route
+from registry.snapshot import ModelFacts
 
 MOST_ATTEMPTS: Final = 4
-_MOST_HELD_PIECES: Final = 64
-_MOST_HELD_BYTES: Final = 256 * 1024
+_BACKOFF_SECONDS: Final = (0.2, 0.5)
+_LONGEST_BACKOFF_SECONDS: Final = 2.0
+_SOME_TIME_SECONDS: Final = 5.0
 
 
 def answer(request: Request, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Generator[Delta]:
-    """Yield the pieces of the answer; raises the last `ProviderFailure` when no model of the route comes to words.
+    """Yield the pieces of the answer; raises why there is none when no model of the route comes to words.
 
     The first pieces of a stream (role, ping) are held back until there is content, so that a provider which fails
     before that leaves no trace in the answer. Every attempt is recorded in `call.attempts`.
     """
-    failure: ProviderFailure | None = None
-    smallest_window = 0
-    for model in route.models:
-        if len(call.attempts) >= MOST_ATTEMPTS or model.context_size <= smallest_window:
-            continue
-        record = Attempt(model.id, model.provider.name)
-        call.attempts.append(record)
-        with closing(attempt.run(request, model, patience, transport=transport, record=record)) as pieces:
-            try:
-                held = _until_content(pieces)
-            except ProviderFailure as error:
-                failure = error
-            else:
-                yield from held
-                yield from pieces
+    walk = _Walk(request, route)
+    retry_budget.request()
+    start = partial(_start, walk, route, transport=transport, call=call)
+    while walk.has_more():
+        patience.pause(walk.backoff)
+        for tried in _tries(start, request, patience):
+            if tried.failure is None:
+                yield from _rest(tried)
                 return
+            walk.failed(tried.model, tried.failure)
+    raise walk.outcome()
+
+
+def _rest(tried: Try) -> Generator[Delta]:
+    """Yield what was held back, and then the rest as it comes."""
+    with closing(tried.pieces) as pieces:
+        yield from tried.held
+        yield from pieces
+
+
+def _tries(start: Start, request: Request, patience: Patience) -> list[Try]:
+    """Return the next try, or the next two where the caller asked for a second beside a slow first."""
+    hedge_ms = request.policy.hedge_ms
+    if hedge_ms is not None and patience.is_cooperative:
+        return race(start, start, patience, seconds=hedge_ms / 1000, estimate=request.estimate)
+    tried = start(patience)
+    if tried is None:
+        return []
+    tried.hold()
+    return [tried]
+
+
+def _start(walk: _Walk, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Try | None:
+    """Begin an attempt with the next model that may be called; None when there is none."""
+    while model := walk.next():
+        permit = cooldowns.begin(model, probe=route.probe)
+        if permit is None:
+            continue  # another request finds out whether it has recovered
+        record = Attempt(model.id, model.provider.name, call.phase)
+        walk.records.append(record)
+        call.attempts.append(record)
+        pieces = attempt.run(walk.asked(model), permit, patience, transport=transport, record=record)
+        return Try(model, record, pieces)
+    return None
+
+
+class _Walk:
+    """Where a request has been, and where it goes next."""
+
+    def __init__(self, request: Request, route: Route) -> None:
+        self.records: list[Attempt] = []
+        self.backoff = 0.0
+        self._request = request
+        self._ahead = deque(route.models)
+        self._rooms = dict(route.rooms)
+        self._failures: list[tuple[ModelFacts, ProviderFailure]] = []
+        self._tried_again = False
+
+    def has_more(self) -> bool:
+        """Whether there is a model to try, and leave to try it."""
+        return bool(self._ahead) and len(self.records) < MOST_ATTEMPTS
+
+    def next(self) -> ModelFacts | None:
+        """Return the model to try now; None when there is none left."""
+        return self._ahead.popleft() if self.has_more() else None
+
+    def asked(self, model: ModelFacts) -> Request:
+        """Return the request as this model can take it."""
+        room = self._rooms.get(model.pk)
+        return self._request if room is None else self._request.with_room(room)
+
+    def failed(self, model: ModelFacts, failure: ProviderFailure) -> None:
+        """Decide where a failure leads."""
+        self.backoff = 0.0
+        self._failures.append((model, failure))
+        if isinstance(failure, OutputTooLong) and self._cure(model, failure.limit):
+            return
         if failure.moves_on is MovesOn.NOWHERE:
-            break
+            self._ahead.clear()
+            return
         if failure.moves_on is MovesOn.LARGER:
-            smallest_window = model.context_size
-    raise failure or NoModelCanServe("No model was tried.")
+            self._ahead = deque(each for each in self._ahead if each.context_size > model.context_size)
+        if not self._ahead:
+            self._try_again()
 
+    def outcome(self) -> GatewayError:
+        """Return what the caller is told."""
+        if not self._failures:
+            return AllCooling("Every model that could serve is cooling down.", retry_after=_SOME_TIME_SECONDS)
+        model, last = self._failures[-1]
+        error: GatewayError = last
+        waits = [failure.retry_after for _, failure in self._failures if failure.retry_after is not None]
+        kinds = {type(failure) for _, failure in self._failures}
+        if isinstance(last, Overflowed) and "maximum context length" not in last.message:
+            last.message = f"This model's maximum context length is {model.context_size} tokens. {last.message}"
+        if last.moves_on is not MovesOn.NOWHERE and len(kinds) > 1:
+            kind = AllLimited if RateLimited in kinds else AllFailed
+            said = "; ".join(f"{each.id}: {failure.message}" for each, failure in self._failures)
+            error = kind(f"No model could answer ({said}).", retry_after=_SOME_TIME_SECONDS)
+        if waits:
+            error.retry_after = min(waits)
+        elif error.status == 503:
+            error.retry_after = _SOME_TIME_SECONDS
+        error.tried = [
+            {"model": each.model, "provider": each.provider, "status": each.status, "error": each.error}
+            for each in self.records
+        ]
+        return error
 
-def _until_content(pieces: Iterator[Delta]) -> list[Delta]:
-    """Return the pieces up to the first content, or up to what may be held back at most."""
-    held: list[Delta] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece.raw)
-        if piece.content or len(held) >= _MOST_HELD_PIECES or size >= _MOST_HELD_BYTES:
-            break
-    return held
+    def _cure(self, model: ModelFacts, limit: int | None) -> bool:
+        """Ask the same model once more for an output that it has room for; returns whether that is to be tried."""
+        if model.pk in self._rooms:
+            return False
+        asked = self._request.max_tokens or model.context_size
+        room = min(model.context_size - self._request.estimate, asked // 2) if limit is None else limit
+        if not 0 < room < asked:
+            return False
+        self._rooms[model.pk] = room
+        self._ahead.appendleft(model)
+        return True
+
+    def _try_again(self) -> None:
+        """Where nobody else can serve, ask the best that failed for a passing reason once more, after a moment."""
+        passing = [(model, failure) for model, failure in self._failures if failure.again]
+        if not passing or self._tried_again or len(self.records) >= MOST_ATTEMPTS:
+            return
+        model, failure = passing[0]
+        wait = failure.retry_after or 0.0
+        if wait <= _LONGEST_BACKOFF_SECONDS and retry_budget.take():
+            self._tried_again = True
+            self.backoff = max(wait, random.uniform(*_BACKOFF_SECONDS))  # noqa: S311 - spreads load
+            self._ahead.append(model)

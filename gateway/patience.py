@@ -19,7 +19,7 @@ import gevent
 from django.conf import settings
 from gevent import monkey
 
-from gateway.errors import CallerLeft, TimedOut
+from gateway.errors import CallerLeft, OutOfTime, TimedOut
 
 _READ: Final = 1  # libev's EV_READ
 _SAME_SECONDS: Final = 0.01
@@ -40,42 +40,50 @@ class Patience:
 
     def __init__(self, seconds: float, caller: socket.socket | None = None) -> None:
         self._ends = time.monotonic() + seconds
+        self._attempt_ends = self._ends
         self.is_cooperative = is_cooperative()
         self._caller = caller if self.is_cooperative else None
         self._greenlet: Any = None
         self._watcher: Any = None
         self._outcome: BaseException | None = None
+        self._children: list[Patience] = []
         self._gave_way = time.monotonic()
         self.waits = False
 
     under_way: ClassVar[WeakSet[Patience]] = WeakSet()
 
-    @property
-    def remaining(self) -> float:
-        """Seconds until the request must be over, never negative."""
-        return max(0.0, self._ends - time.monotonic())
+    def child(self) -> Patience:
+        """Return the clock of one of several attempts at a time; what ends the request ends it as well."""
+        child = Patience(0.0)
+        child._ends = child._attempt_ends = self._ends
+        self._children.append(child)
+        return child
 
     def limit(self, seconds: float, error: Exception) -> _Limit:
-        """Return a context in which a wait of more than `seconds` raises `error`; `TimedOut` if time is over before."""
-        remaining = self.remaining
-        if remaining < seconds - _SAME_SECONDS:
-            return _Limit(self, remaining, TimedOut("The answer took longer than it may."))
-        return _Limit(self, seconds, error)
+        """Return a context in which a wait of more than `seconds` raises `error`.
+
+        `OutOfTime` where the request's time is over before, `TimedOut` where that of the attempt is.
+        """
+        left = self._attempt_ends - time.monotonic()
+        if left >= seconds - _SAME_SECONDS:
+            return _Limit(self, seconds, error)
+        if self._attempt_ends < self._ends:
+            return _Limit(self, left, TimedOut("The answer took longer than the provider may take."))
+        return _Limit(self, left, OutOfTime("The answer took longer than the request may take."))
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Let everything inside be over in `seconds` together."""
-        ends = self._ends
-        self._ends = min(ends, time.monotonic() + seconds)
+        """Let everything inside, which is one attempt, be over in `seconds` together."""
+        self._attempt_ends = min(self._ends, time.monotonic() + seconds)
         try:
             yield
         finally:
-            self._ends = ends
+            self._attempt_ends = self._ends
 
     def pause(self, seconds: float) -> None:
-        """Sleep; ends early with `CallerLeft` or, when the request's time is over, with `TimedOut`."""
+        """Sleep; ends early with `CallerLeft`, or with `OutOfTime` or `TimedOut` when there is no more time."""
         if seconds > 0:
-            with self.limit(self.remaining, TimedOut("The time for this request is over.")):
+            with self.limit(float("inf"), OutOfTime("")):
                 time.sleep(seconds)
 
     def give_way(self) -> None:
@@ -87,9 +95,16 @@ class Patience:
     def end(self, outcome: BaseException) -> None:
         """Let the request be over with `outcome`: now if it waits, else at its next wait. Called from the hub."""
         self._outcome = outcome
+        for child in self._children:
+            child.end(outcome)
         if self.waits:
             self.waits = False
             self._greenlet.throw(outcome)
+
+    def waits_in(self, greenlet: Any) -> None:
+        """Note that the request waits now, and who has to be told when it is over."""
+        self._greenlet = greenlet
+        self.waits = True
 
     def cut(self) -> None:
         """Close the caller's connection: for a request that was ended and hangs in a write. Called from the hub."""
@@ -104,7 +119,6 @@ class Patience:
 
     def __enter__(self) -> Self:
         if self.is_cooperative:
-            self._greenlet = gevent.getcurrent()
             Patience.under_way.add(self)
         if self._caller is not None and self._caller.fileno() >= 0:
             self._watcher = gevent.get_hub().loop.io(self._caller.fileno(), _READ)
@@ -159,7 +173,7 @@ class _Limit:
             raise self._error
         if patience.is_cooperative:
             self._timer = gevent.Timeout.start_new(self._seconds)
-            patience.waits = True
+            patience.waits_in(gevent.getcurrent())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._patience.waits = False

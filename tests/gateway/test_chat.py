@@ -90,7 +90,7 @@ def test_only_our_own_headers_reach_the_provider(gateway: Gateway, provider: Scr
 
 
 def test_a_larger_prompt_takes_a_larger_window(gateway: Gateway) -> None:
-    long = [{"role": "user", "content": "word " * 8000}]
+    long = [{"role": "user", "content": "word " * 9000}]
     assert gateway.post(messages=long).headers["x-tokenhub-model"] == "next"
 
 

@@ -14,7 +14,8 @@ import requests
 
 from gateway import attempt
 from gateway.adapters.transport import Transport
-from gateway.exchange import Attempt
+from gateway.cooldown import cooldowns
+from gateway.exchange import Attempt, Policy
 from gateway.patience import Patience
 from gateway.wire import openai
 from registry.models import ProviderType
@@ -110,10 +111,11 @@ def test_a_usage_that_came_before_the_caller_left_is_booked(provider: ScriptedPr
     """At the event that ends a stream a caller may be gone: what the provider told until then counts."""
     provider.play(chat_stream(["a", "b"], usages=[Tokens(70, 2)]))
     told = {"messages": [{"role": "user", "content": "x"}], "stream": True}
-    request = openai.read_chat(orjson.dumps(told), told)
+    request = openai.read_chat(orjson.dumps(told), told, Policy())
     at = provider_facts(type=ProviderType.VLLM, base_url=provider.url, may_be_private=True)
     transport, record = Transport(), Attempt("m", "p")
-    pieces = attempt.run(request, model_facts(provider=at), Patience(5), transport=transport, record=record)
+    permit = cooldowns.unasked(model_facts(provider=at))
+    pieces = attempt.run(request, permit, Patience(5), transport=transport, record=record)
     while next(pieces).raw != b"data: [DONE]\n\n":
         pass
     pieces.close()
