@@ -3,7 +3,8 @@
 from django.urls import path, re_path
 
 from gateway.views import health
-from gateway.views.chat import ChatCompletions
+from gateway.views.adversarial import Adversarial
+from gateway.views.chat import ChatCompletions, Completions
 from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
 from gateway.views.probe import test_model
@@ -12,6 +13,8 @@ app_name = "gateway"
 
 urlpatterns = [
     path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
+    path("v1/completions", Completions.as_view(), name="completions"),
+    path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
     re_path(r"^v1(?:/.*)?$", Missing.as_view()),

@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
+import orjson
 import pytest
 
+from gateway.cooldown import Cooldowns, cooldowns
+from registry.board import Board, board
 from registry.snapshot import Keeper, keeper
 from tests.scripted import ScriptedProvider
-from tests.server import Gateway, model
+from tests.scripted_anthropic import like_anthropic
+from tests.server import ROOT, Gateway, model
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,41 @@ def gateway(
         ],
     }
     folder: Path = tmp_path_factory.mktemp("gateway")
-    with Gateway(folder, config, TOKENHUB_BODY_SECONDS="2", TOKENHUB_MAX_BODY_BYTES="1000000") as running:
+    settings = {"TOKENHUB_BODY_SECONDS": "2", "TOKENHUB_MAX_BODY_BYTES": "1000000"}
+    with Gateway(folder, config, **settings) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def anthropic() -> Iterator[ScriptedProvider]:
+    """A provider that answers like Anthropic until a test tells it otherwise."""
+    with ScriptedProvider(like_anthropic) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def trio(
+    provider: ScriptedProvider,
+    anthropic: ScriptedProvider,
+    other: ScriptedProvider,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """A running gateway with the three providers of the example configuration: `gpt-4`, `claude-2`, `llama-local`."""
+    config = orjson.loads((ROOT / "fixtures/config/multi-provider.json").read_bytes())
+    urls = {"openai": provider.url, "anthropic": anthropic.url, "vllm-local": other.url}
+    for row in config["providers"]:
+        row |= {"base_url": urls[row["name"]], "first_byte_timeout": 3.0, "idle_timeout": 2.0}
+    keys = {"OPENAI_API_KEY": "sk-canary-of-openai", "ANTHROPIC_API_KEY": "sk-ant-canary"}
+    with Gateway(tmp_path_factory.mktemp("trio"), config, TOKENHUB_PING_SECONDS="0.1", **keys) as running:
+        yield running
+    assert [key for key in keys.values() if key in running.log] == []
+
+
+@pytest.fixture(scope="module")
+def sdk(trio: Gateway) -> Iterator[openai.OpenAI]:
+    """The official client, which is sent to the gateway of the three providers."""
+    with openai.OpenAI(base_url=f"{trio.url}/v1", api_key="anything", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +92,16 @@ def _picture_starts_afresh() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_cools() -> None:
+    """Let no test find a model cooling for what the one before it did."""
+    Board.__init__(board)
+    Cooldowns.__init__(cooldowns, board)
+
+
+@pytest.fixture(autouse=True)
 def _scripts_start_afresh(request: pytest.FixtureRequest) -> None:
     """Let no test inherit the scripts or the requests of the one before it."""
-    for name in ("provider", "other"):
+    for name in ("provider", "other", "anthropic"):
         if name in request.fixturenames:
             running: ScriptedProvider = request.getfixturevalue(name)
             running.start_afresh()

@@ -1,12 +1,13 @@
 """The life of a request, once: read, route, answer, tell. Endpoints say only what differs."""
 
 import logging
+import math
 import secrets
 import time
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
 from django.conf import settings
@@ -17,16 +18,16 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
-from gateway import escalation, journal, router
-from gateway.adapters.transport import transport
-from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, Unavailable, Unexpected
-from gateway.exchange import Call, Request
+from gateway import journal, policy
+from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
+from gateway.exchange import Call, Policy
+from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
 from gateway.parsers import read_body
 from gateway.patience import Patience
-from gateway.wire import bodies, openai
+from gateway.wire import bodies, openai, sse
 from registry import threads
-from registry.snapshot import SnapshotUnavailable, keeper
+from registry.snapshot import SnapshotUnavailable
 
 logger = logging.getLogger("gateway.views")
 
@@ -60,12 +61,26 @@ class GatewayView(APIView):
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""
         error = _told(exc, self.call)
-        response = self.json(openai.error_body(error), status=error.status)
+        body = self.error_body(error)
+        if self.call.explain:
+            body = {**body, "tokenhub": journal.decision(self.call)}
+        response = self.json(body, status=error.status)
         if error.status == 405:
             response["Allow"] = ", ".join(self.allowed_methods)
         if error.retry_after is not None:
-            response["Retry-After"] = str(max(1, round(error.retry_after)))
+            response["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        if self.call.attempts:
+            response["x-should-retry"] = "false"  # whoever could answer has been asked already
         return response
+
+    def error_body(self, error: GatewayError) -> dict[str, Any]:
+        """Return what is told of an error: of one within a flow also where, why, and what was made and paid before."""
+        body = openai.error_body(error)
+        if error.partial is not None:
+            body = {**body, "phase": self.call.phase, "partial": error.partial}
+        if isinstance(error, PhaseFailed):
+            body = {**body, "cause": error.cause}
+        return body
 
     def finalize_response(self, request: RestRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell of every call once: of a stream when it ends, of all others here."""
@@ -89,19 +104,49 @@ class GatewayView(APIView):
         return HttpResponse(raw, status=status, content_type="application/json", headers=journal.headers(self.call))
 
 
-class GenerationView(GatewayView):
-    """An endpoint that asks a model: POST with a JSON body, answered whole or as a stream."""
+class Asked(Protocol):
+    """What an endpoint read from a body."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is to come as a stream."""
+
+    @property
+    def policy(self) -> Policy:
+        """What the caller asks of the router."""
+
+
+A = TypeVar("A", bound=Asked)
+
+
+class GenerationView(GatewayView, Generic[A]):
+    """An endpoint that asks models: POST with a JSON body, answered whole or as a stream."""
 
     @abstractmethod
-    def read(self, raw: bytes, body: Mapping[str, Any]) -> Request:
-        """Return the request that a body makes; raises `InvalidRequest`."""
+    def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> A:
+        """Return what a body asks; raises `InvalidRequest`."""
+
+    @abstractmethod
+    def produce(self, asked: A, patience: Patience) -> Generator[bytes]:
+        """Yield the bytes of the answer."""
+
+    @abstractmethod
+    def thinks(self, asked: A) -> bool:
+        """Whether a stream may be silent for long, so that it is kept alive."""
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """Return an error as the last event of a stream."""
+        return sse.event(orjson.dumps(self.error_body(error)))
 
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
-        asked = _readers.run(self._understood, raw) if len(raw) > _LARGE_BYTES else self._understood(raw)
-        self.call.stream = asked.stream
+        is_large = len(raw) > _LARGE_BYTES
+        asked = _readers.run(self._understood, raw) if is_large else self._understood(raw)
+        self.call.stream, self.call.explain = asked.stream, asked.policy.explain
         pieces = self._pieces(asked, request.META.get("gunicorn.socket"))
+        if asked.stream and self.thinks(asked):
+            pieces = kept_alive(pieces, seconds=settings.TOKENHUB_PING_SECONDS, comment=sse.comment(b"ping"))
         try:
             first = next(pieces)
             if asked.stream:
@@ -110,35 +155,34 @@ class GenerationView(GatewayView):
         except CallerLeft:
             self.call.status, self.call.error = 499, "caller_left"
             return HttpResponse(status=499)
-        return self.answer(whole)
+        return self.answer(_with_decision(whole, self.call) if self.call.explain else whole)
 
-    def _understood(self, raw: bytes) -> Request:
-        return self.read(raw, bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH))
+    def _understood(self, raw: bytes) -> A:
+        body = bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH)
+        return self.read(raw, body, policy.read(body, self.request.headers))
 
     def _streamed(self, first: bytes, pieces: Generator[bytes]) -> StreamingHttpResponse:
         return StreamingHttpResponse(
-            EventStream(self.call, first, pieces),
+            EventStream(self.call, first, pieces, self.error_event),
             content_type="text/event-stream; charset=utf-8",
             headers=journal.headers(self.call) | _STREAM_HEADERS,
         )
 
-    def _pieces(self, asked: Request, caller: Any) -> Generator[bytes]:
-        """Yield the bytes of an answer, the first of them once a model has come to words."""
-        route = router.route(asked, keeper.current())
-        self.call.decision = route.decision
-        with Patience(settings.TOKENHUB_REQUEST_SECONDS, caller) as patience:
-            answer = escalation.answer(asked, route, patience, transport=transport, call=self.call)
-            with closing(answer) as pieces:
-                for piece in pieces:
-                    yield piece.raw
-                    patience.give_way()
+    def _pieces(self, asked: A, caller: Any) -> Generator[bytes]:
+        with Patience(_seconds(asked.policy), caller) as patience, closing(self.produce(asked, patience)) as pieces:
+            for piece in pieces:
+                yield piece
+                patience.give_way()
 
 
 class EventStream:
     """The body of a streamed answer. It ends with an in-band error if it must, and the call is told however it ends."""
 
-    def __init__(self, call: Call, first: bytes, pieces: Generator[bytes]) -> None:
+    def __init__(
+        self, call: Call, first: bytes, pieces: Generator[bytes], error_event: Callable[[GatewayError], bytes]
+    ) -> None:
         self._call = call
+        self._error_event = error_event
         self._first = first
         self._pieces = pieces
 
@@ -148,10 +192,12 @@ class EventStream:
             yield self._first
             yield from self._pieces
             self._call.status = 200
+            if self._call.explain:
+                yield sse.comment(b"tokenhub " + orjson.dumps(journal.decision(self._call)))
         except CallerLeft:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
-            yield openai.error_event(_told(exc, self._call))
+            yield self._error_event(_told(exc, self._call))
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
@@ -159,6 +205,17 @@ class EventStream:
         if not self._call.status:
             self._call.status, self._call.error = 499, "caller_left"
         journal.log(self._call)
+
+
+def _seconds(wishes: Policy) -> float:
+    """Return how long a request may take: as long as the caller says, but no longer than the settings do."""
+    longest: float = settings.TOKENHUB_REQUEST_SECONDS
+    return longest if wishes.timeout_ms is None else min(longest, wishes.timeout_ms / 1000)
+
+
+def _with_decision(answer: bytes, call: Call) -> bytes:
+    """Return a whole answer, which is a JSON object, with the decision as one field more."""
+    return answer.rstrip()[:-1] + b',"tokenhub":' + orjson.dumps(journal.decision(call)) + b"}"
 
 
 def _told(exc: Exception, call: Call) -> GatewayError:

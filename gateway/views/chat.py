@@ -1,16 +1,52 @@
-"""`POST /v1/chat/completions`."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Any
 
-from gateway.exchange import Request
+from gateway import escalation, flows, router
+from gateway.adapters.transport import transport
+from gateway.exchange import Delta, Policy, Request
+from gateway.flows.run import deltas
+from gateway.patience import Patience
 from gateway.views.base import GenerationView
 from gateway.wire import openai
+from registry.snapshot import keeper
 
 
-class ChatCompletions(GenerationView):
+class ModelView(GenerationView[Request]):
+    """An endpoint that asks one model, which may be a virtual one."""
+
+    def produce(self, asked: Request, patience: Patience) -> Generator[bytes]:
+        """Yield the bytes of an answer, the first of them once a model has come to words."""
+        with closing(self._answer(asked, patience)) as pieces:
+            for piece in pieces:
+                yield piece.raw
+
+    def _answer(self, asked: Request, patience: Patience) -> Generator[Delta]:
+        snapshot = keeper.current()
+        if flow := flows.named(asked.model):
+            return deltas(flow, asked, snapshot, patience, transport=transport, call=self.call)
+        route = router.route(asked, snapshot)
+        self.call.decisions.append(route.decision)
+        return escalation.answer(asked, route, patience, transport=transport, call=self.call)
+
+    def thinks(self, asked: Request) -> bool:
+        """Whether the answer is made of several, so that a stream is silent for long."""
+        return flows.named(asked.model) is not None
+
+
+class ChatCompletions(ModelView):
     """Chat in OpenAI's format, streamed or whole."""
 
-    def read(self, raw: bytes, body: Mapping[str, Any]) -> Request:
+    def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the chat that a body asks for."""
-        return openai.read_chat(raw, body)
+        return openai.read_chat(raw, body, wishes)
+
+
+class Completions(ModelView):
+    """Text that goes on from a prompt, in OpenAI's format, streamed or whole."""
+
+    def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
+        """Return the completion that a body asks for."""
+        return openai.read_completion(raw, body, wishes)

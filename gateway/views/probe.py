@@ -15,8 +15,9 @@ from django.views.decorators.http import require_POST
 from gateway import attempt
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
+from gateway.cooldown import cooldowns
 from gateway.errors import GatewayError
-from gateway.exchange import Attempt
+from gateway.exchange import Attempt, Policy
 from gateway.patience import Patience
 from gateway.wire import openai
 from registry.snapshot import ModelFacts, keeper
@@ -61,7 +62,11 @@ def _ask(model: ModelFacts) -> tuple[int, str]:
     began = time.monotonic()
     try:
         for _ in attempt.run(
-            openai.read_chat(body, _BODY), model, Patience(_SECONDS), transport=transport, record=record
+            openai.read_chat(body, _BODY, Policy()),
+            cooldowns.unasked(model),
+            Patience(_SECONDS),
+            transport=transport,
+            record=record,
         ):
             pass
     except GatewayError as error:

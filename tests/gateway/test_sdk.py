@@ -5,6 +5,7 @@ import asyncio
 import openai
 import pytest
 
+from gateway.flows import FLOWS
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat_stream
 from tests.scripted_script import Cut, Script
@@ -53,7 +54,8 @@ def test_asynchronous(gateway: Gateway) -> None:
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
     listed = {model.id: model for model in client.models.list()}
-    assert set(listed) == {"best", "next", "echo-1"}
+    virtual = {f"tokenhub/{name}" for name in FLOWS}
+    assert set(listed) == {"best", "next", "echo-1"} | virtual
     assert listed["best"].owned_by == "first"
     assert listed["best"].created > 1_700_000_000
     assert client.models.retrieve("next").id == "next"
