@@ -11,7 +11,7 @@ import requests
 
 from gateway import errors
 from registry.config import read_and_check
-from registry.config.schema import MODEL, PROVIDER
+from registry.config.schema import ALIAS, MODEL, PROVIDER
 from tests.server import ROOT, Gateway
 from tests.test_promises import ROOMS
 from tokenhub_site import variables
@@ -74,7 +74,7 @@ def test_every_id_of_a_check_is_in_the_table() -> None:
     assert told == sorted(ids)
 
 
-@pytest.mark.parametrize(("title", "fields"), [("provider", PROVIDER), ("model", MODEL)])
+@pytest.mark.parametrize(("title", "fields"), [("provider", PROVIDER), ("model", MODEL), ("alias", ALIAS)])
 def test_every_field_of_the_file_is_in_a_table(title: str, fields: dict[str, object]) -> None:
     table = section("The configuration file").split(f"| {title} | |\n")[1].split("\n\n")[0]
     names = {name for row in table.splitlines() for name in re.findall(r"`([a-z_0-9]+)`", row.split("|")[1])}

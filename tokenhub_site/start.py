@@ -113,8 +113,10 @@ def _alone() -> Iterator[None]:
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
         return
-    folder = Path(str(settings.DATABASES["default"]["NAME"])).parent
+    database = Path(str(settings.DATABASES["default"]["NAME"]))
+    folder = database.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     with (folder / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -157,6 +157,8 @@ DECIMAL: Final[Mapping[str, Number[float]]] = {
     "TOKENHUB_BODY_SECONDS": Number(default=30.0, lowest=0.01, highest=_DAY, unit="seconds"),
     "TOKENHUB_WRITE_SECONDS": Number(default=60.0, lowest=0.01, highest=_DAY, unit="seconds"),
     "TOKENHUB_REQUEST_SECONDS": Number(default=600.0, lowest=0.01, highest=_DAY, unit="seconds"),
+    "TOKENHUB_PROBE_SECONDS": Number(default=0.0, lowest=0, highest=_DAY, unit="seconds"),
+    "TOKENHUB_PING_SECONDS": Number(default=10.0, lowest=0.01, highest=_DAY, unit="seconds"),
     # a picture of the registry that is 10 s old makes a gateway unready
     "TOKENHUB_REFRESH_SECONDS": Number(default=0.25, lowest=0.01, highest=5, unit="seconds"),
     "TOKENHUB_SQLITE_BUSY_SECONDS": Number(default=2.0, lowest=0.01, highest=600, unit="seconds"),
@@ -165,10 +167,14 @@ SWITCHES: Final[Mapping[str, Switch]] = {
     "DEBUG": Switch(),
     "TOKENHUB_BEHIND_TLS": Switch(),
     "TOKENHUB_USE_ENV_PROXIES": Switch(),
+    "TOKENHUB_COOLDOWNS": Switch(default=True),
 }
 CHOICES: Final[Mapping[str, Choice]] = {
     "TOKENHUB_LOG_LEVEL": Choice(
         id="site.E003", default="INFO", options=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    ),
+    "TOKENHUB_STRATEGY": Choice(
+        id="site.E009", default="score", options=("score", "cheapest", "fastest", "balanced", "weighted")
     ),
     # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),

@@ -7,6 +7,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
 application = get_wsgi_application()
 
-from registry.snapshot import keeper  # noqa: E402 - models exist only once Django is set up
+from gateway import probing  # noqa: E402 - models exist only once Django is set up
+from registry.board import board  # noqa: E402
+from registry.snapshot import keeper  # noqa: E402
 
 keeper.start()
+board.poll.start()
+probing.poll.start()
