@@ -9,7 +9,7 @@ from accounts.prices import cost_micro
 from gateway import escalation, tokens
 from gateway.adapters.transport import Transport
 from gateway.errors import Broken, CallerError, GatewayError, PhaseFailed, TooDear
-from gateway.exchange import PLAIN, Call, Once, Policy, Request, Usage
+from gateway.exchange import OVERTAKEN, PLAIN, Call, Once, Policy, Request, Usage
 from gateway.patience import Patience
 from gateway.router import Route, route
 from gateway.wire import chat, openai
@@ -213,7 +213,7 @@ class Stage:
 
     def _done(self, phase: str, number: int, text: str, first: int) -> Completed:
         attempts = self._call.attempts[first:]
-        last = attempts[-1]
+        last = next(attempt for attempt in reversed(attempts) if attempt.error != OVERTAKEN)
         if not text.strip():
             raise Broken(f"{last.model} ended ({last.reason}) without a word.")
         usage = sum((attempt.usage for attempt in attempts), Usage())

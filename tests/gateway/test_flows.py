@@ -13,7 +13,7 @@ from gateway.flows import FLOWS, PREFIX
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import message
 from tests.scripted_openai import chat, chat_stream, error
-from tests.scripted_script import Answer, Received, Script
+from tests.scripted_script import HANG, Answer, Received, Script
 from tests.server import Gateway, model
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
@@ -324,3 +324,11 @@ def test_a_small_limit_of_words_leaves_the_judge_its_own(trio: Gateway, provider
     answered, judged = provider.requests
     assert answered.json["max_completion_tokens"] == 2
     assert judged.json["max_completion_tokens"] >= 16
+
+
+def test_a_phase_may_be_hedged(trio: Gateway, provider: ScriptedProvider, anthropic: ScriptedProvider) -> None:
+    """Who was overtaken is counted, and is not taken for the one that answered."""
+    provider.play(HANG)
+    told = trio.post("/v1/adversarial", prompt="x", messages=None, hedge_ms=50).json()
+    assert told["models"]["planner"] == "claude-2"
+    assert told["usage"]["plan"]["estimated"]
