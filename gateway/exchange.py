@@ -15,18 +15,26 @@ _T = TypeVar("_T")
 
 
 class Once(Generic[_T]):
-    """A value that is made when it is first asked for; what its making raises is raised each time."""
+    """A value that is made when it is first asked for; an error among `raises` is kept and raised each time."""
 
-    __slots__ = ("_made", "_make")
+    __slots__ = ("_error", "_made", "_make", "_raises")
 
-    def __init__(self, make: Callable[[], _T]) -> None:
+    def __init__(self, make: Callable[[], _T], *raises: type[Exception]) -> None:
         self._make = make
+        self._raises = raises
         self._made: list[_T] = []
+        self._error: Exception | None = None
 
     def get(self) -> _T:
         """Return the value."""
+        if self._error is not None:
+            raise self._error
         if not self._made:
-            self._made.append(self._make())
+            try:
+                self._made.append(self._make())
+            except self._raises as error:
+                self._error = error
+                raise
         return self._made[0]
 
 

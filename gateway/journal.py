@@ -4,11 +4,16 @@ Prompts and answers are in none of them.
 """
 
 import logging
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from gateway.exchange import Attempt, Call
+
+_FIELD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_LONGEST_HEADER: Final = 1000
 
 logger = logging.getLogger("gateway.calls")
 
@@ -22,11 +27,16 @@ def headers(call: Call) -> dict[str, str]:
         "x-tokenhub-decision": call.id if call.decisions else "",
         "x-tokenhub-provider": last.provider if last else "",
         "x-tokenhub-model": last.model if last else "",
-        "x-tokenhub-dropped-params": ",".join(last.dropped) if last else "",
+        "x-tokenhub-dropped-params": _listed(last.dropped) if last else "",
         # a stream's headers are gone before its cost is known
         "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}" if call.attempts and not call.stream else "",
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names of a caller's fields as a header can hold them: those that are odd or too many are left out."""
+    return ",".join(name for name in names if _FIELD.fullmatch(name))[:_LONGEST_HEADER]
 
 
 def decision(call: Call) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """`POST /v1/chat/completions` and `POST /v1/completions`."""
 
 from collections.abc import Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from gateway import escalation, flows, router
 from gateway.adapters.transport import transport
+from gateway.conversation import Untranslatable
+from gateway.errors import InvalidRequest
 from gateway.exchange import Delta, Policy, Request
 from gateway.flows.run import deltas
 from gateway.patience import Patience
@@ -16,6 +18,11 @@ from registry.snapshot import keeper
 
 class ModelView(GenerationView[Request]):
     """An endpoint that asks one model, which may be a virtual one."""
+
+    def prepare(self, asked: Request) -> None:
+        """Put the request into no language's words here and now, for providers that do not speak the caller's."""
+        with suppress(Untranslatable, InvalidRequest):  # those providers are left out
+            asked.conversation.get()
 
     def produce(self, asked: Request, patience: Patience) -> Generator[bytes]:
         """Yield the bytes of an answer, the first of them once a model has come to words."""

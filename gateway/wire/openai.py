@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway import tokens
-from gateway.conversation import Conversation
+from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import CHAT, COMPLETION, Once, Policy, Request, Usage
 from gateway.wire import bodies, chat, completions, failures, sse
@@ -31,7 +31,7 @@ def read_chat(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
         "vision": shows_pictures(messages),
         "json": kind in {"json_object", "json_schema"},
     }
-    conversation = Once(lambda: chat.read_conversation(body))
+    conversation = Once(lambda: chat.read_conversation(body), Untranslatable, InvalidRequest)
     return _read(raw, body, policy, form=CHAT, needs=needs, conversation=conversation)
 
 
@@ -48,7 +48,7 @@ def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def read_completion(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
     """Return the request in a body for `/v1/completions`; raises `InvalidRequest` naming the field at fault."""
-    conversation = Once(lambda: completions.read_conversation(body))
+    conversation = Once(lambda: completions.read_conversation(body), Untranslatable, InvalidRequest)
     completions.check_prompt(body)
     request = _read(raw, body, policy, form=COMPLETION, needs={}, conversation=conversation)
     return replace(request, estimate=completions.estimate(body))

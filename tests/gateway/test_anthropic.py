@@ -326,6 +326,21 @@ def test_an_error_after_words_is_told_in_band(
     assert provider.requests == []
 
 
+@pytest.mark.parametrize("name", ["seed\r\nSet-Cookie: a=b", "é", "x" * 100, "\u0000"])
+def test_an_odd_name_of_a_field_is_no_header(trio: Gateway, name: str) -> None:
+    odd: dict[str, Any] = {name: 5, "seed": 7}
+    answer = trio.post(**CLAUDE, **odd)
+    assert (answer.status_code, answer.headers["x-tokenhub-dropped-params"]) == (200, "seed")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_large_conversation_is_translated_like_any_other(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    turns = [{"role": role, "content": "word " * 50_000} for role in ("user", "assistant", "user")]
+    assert trio.post(**CLAUDE | {"messages": turns}).status_code == 400, "it is too long for every window"
+    assert trio.post(**CLAUDE | {"messages": turns[:1] * 2, "max_tokens": 5, "x": "y" * 600_000}).status_code == 200
+    assert len(anthropic.requests[0].json["messages"]) == 1
+
+
 def test_what_a_broken_stream_has_told_is_booked(trio: Gateway, anthropic: ScriptedProvider) -> None:
     """Anthropic tells the prompt's tokens first: they count even if the end of the answer never comes."""
     anthropic.play(Script(message(["one", " two"], usage=Tokens(70, 9, cached=30)), cut=Cut(after=4)))

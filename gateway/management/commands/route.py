@@ -78,7 +78,7 @@ def _page(decision: Decision) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    return f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
