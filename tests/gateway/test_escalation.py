@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -195,6 +196,19 @@ class TestExplain:
         )
         assert answer.status_code == 400
         assert answer.json()["tokenhub"]["attempts"] == []
+
+    def test_the_log_at_debug(self, provider: ScriptedProvider, tmp_path: Path) -> None:
+        config = {
+            "providers": [{"name": "only", "type": "vllm", "base_url": provider.url}],
+            "models": [model("one", "only"), model("off", "only", enabled=False)],
+        }
+        with Gateway(tmp_path, config, TOKENHUB_LOG_LEVEL="debug") as gateway:
+            call = gateway.call_of(gateway.post())
+        (decision,) = call["decision"]["decisions"]
+        assert [ranked["model"] for ranked in decision["ranked"]] == ["one"]
+        assert decision["excluded"] == [{"model": "off", "reason": "disabled"}]
+        assert call["decision"]["attempts"][0]["usage"]["output"] > 0
+        assert "hello" not in gateway.log
 
     def test_nobody_else_is_shown_it(self, gateway: Gateway) -> None:
         assert "tokenhub" not in gateway.post().json()
