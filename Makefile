@@ -20,6 +20,8 @@ NEW_KEY = from vault.crypto import generate_key; print(generate_key())
 NEW_ENV = import secrets; from vault.crypto import generate_key; \
 	print(f'TOKENHUB_ENCRYPTION_KEY={generate_key()}\nSECRET_KEY={secrets.token_urlsafe(50)}')
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Most tests wait for a gateway or a provider, so more of them run at once than there are cores.
+AT_ONCE := --numprocesses 3 --dist loadfile
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --system-certs --quiet $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,7 @@ run: $(RUNTIME) $(if $(TOKENHUB_ENCRYPTION_KEY)$(TOKENHUB_ENCRYPTION_KEY_FILE),,
 
 test: lint ## Run every check and every test
 	@echo "== pytest"
-	@$(ALONE) $(BIN)/python -m pytest --cov
+	@$(ALONE) $(BIN)/python -m pytest $(AT_ONCE) --cov
 
 lint: $(DEV) ## Check style, types, import walls, migrations and the production settings
 	@echo "== ruff"
@@ -59,7 +61,7 @@ format: $(DEV) ## Put the code into its one format
 test-postgres: $(DEV) ## Run the tests that touch the database on PostgreSQL, at DATABASE_URL
 	@test -n "$$DATABASE_URL" || { echo "Say where PostgreSQL is: make test-postgres DATABASE_URL=postgres://user@127.0.0.1:5432/test"; exit 2; }
 	@echo "== pytest on PostgreSQL"
-	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q tests/vault tests/registry
+	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry
 
 bench: $(RUNTIME) ## Measure the gateway's own cost
 	@$(ALONE) $(BIN)/python -m bench

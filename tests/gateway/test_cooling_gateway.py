@@ -92,11 +92,18 @@ def test_a_model_that_fails_is_left_alone_and_probed_when_nobody_else_can(
     hub: Gateway, provider: ScriptedProvider, other: ScriptedProvider
 ) -> None:
     provider.default = error(500, "broken")
-    for _ in range(WORKERS * 6):
-        asked(hub, 1)
+    asked(hub, WORKERS * 3)
+    assert wait_for(lambda: _asks_nobody(hub, provider))
     provider.start_afresh()
     assert set(asked(hub, WORKERS * 2)) == {"next"}
     other.default = error(500, "broken too")
     provider.default = chat("back again")
     assert wait_for(lambda: "best" in asked(hub, 1))
     assert wait_for(lambda: asked(hub, WORKERS * 2) == ["best"] * WORKERS * 2)
+
+
+def _asks_nobody(hub: Gateway, provider: ScriptedProvider) -> bool:
+    """Whether no worker sends anything to a provider any more."""
+    before = len(provider.requests)
+    asked(hub, WORKERS * 3)
+    return len(provider.requests) == before
