@@ -30,6 +30,7 @@ from registry.snapshot import ModelFacts, Snapshot
 AUTO: Final = "auto"
 _LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth its prompt
 _DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
+_NOT_NAMED: Final = "not named by the caller"
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
@@ -144,13 +145,14 @@ def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
     if strategy not in STRATEGIES:
         raise InvalidRequest(f"`strategy` is one of {', '.join(STRATEGIES)}.", param="strategy")
     one = [request.model] if request.model and request.model != AUTO else []
-    tiers = [_named(name, snapshot, policy.strategy) for name in (*one, *policy.models)]
+    tiers = [_named(name, snapshot, policy.strategy, param="model") for name in one]
+    tiers += [_named(name, snapshot, policy.strategy, param="models") for name in policy.models]
     if not tiers or (policy.fallback and not policy.models):
         tiers.append(_Tier(snapshot.models, strategy))
     return tiers
 
 
-def _named(name: str, snapshot: Snapshot, asked: str) -> _Tier:
+def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:
     if group := snapshot.alias(name):
         weights = {model.pk: weight for model, weight in group.targets if weight is not None}
         own = group.strategy or ("weighted" if weights else settings.TOKENHUB_STRATEGY)
@@ -159,7 +161,7 @@ def _named(name: str, snapshot: Snapshot, asked: str) -> _Tier:
         return _Tier(found, settings.TOKENHUB_STRATEGY)
     near = difflib.get_close_matches(name, snapshot.names, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else " `GET /v1/models` lists those that there are."
-    raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param="model")
+    raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param=param)
 
 
 def _defect(model: ModelFacts) -> str:
@@ -182,7 +184,7 @@ def _obstacle(model: ModelFacts, request: Request, named: set[int]) -> str:
     dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
     light = policy.min_weight is not None and model.weight < policy.min_weight
     obstacles = (
-        (model.pk not in named, "not named by the caller"),
+        (model.pk not in named, _NOT_NAMED),
         (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
         (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
         (dear, f"costs more than {policy.max_cost} per 1k"),
@@ -227,6 +229,7 @@ def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], 
             f" {request.estimate} tokens and room for an answer.",
             param="messages",
         )
-    reasons = "; ".join(f"{each.model}: {each.reason}" for each in excluded) or "the registry is empty"
+    told = [f"{each.model}: {each.reason}" for each in excluded if each.reason != _NOT_NAMED]
+    reasons = "; ".join(told) or "the registry is empty"
     kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
     return kind(f"No model can serve this request ({reasons}).")

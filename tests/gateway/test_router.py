@@ -125,8 +125,11 @@ def test_the_callers_own_list_is_tried_in_its_order_and_nothing_else() -> None:
     assert route(*models, model="b", models=["a", "b"]) == ["b", "a"]
     assert route(*models, model="a", fallback=False) == ["a"]
     assert route(*models, fallback=False) == ["b", "c", "a"]
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFound) as told:
         route(*models, models=["a", "nobody"])
+    assert told.value.param == "models"
+    with pytest.raises(Unserviceable, match=r"request \(a: costs more than 0\.0 per 1k\)"):
+        route(model_facts(id="a", cost_per_1k=1.0), model_facts(id="b"), models=["a"], max_cost=0)
 
 
 def test_who_was_not_named_is_told_so() -> None:
