@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db import models, transaction
@@ -145,6 +145,15 @@ class ProviderAdmin(RowAdmin):
         queryset: QuerySet[Provider] = super().get_queryset(request)
         return queryset.annotate(model_count=counted)
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Any]]:
+        """A form that offers the vault's secrets only to those who may see them there; others keep what is set."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "secret" in form.base_fields and not _may_see_secrets(request):
+            cast(SecretChoice, form.base_fields["secret"]).keep(obj)
+        return form
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Secrets with their hints."""
         if db_field.name == "secret":
@@ -181,6 +190,10 @@ class ProviderAdmin(RowAdmin):
             ((reverse("admin:registry_model_change", args=[model.pk]), model) for model in provider.models.all()),
         )
         return links or "none"
+
+
+def _may_see_secrets(request: HttpRequest) -> bool:
+    return any(request.user.has_perm(f"vault.{act}_secret") for act in ("view", "change"))  # as the vault's own pages
 
 
 class CapabilityFilter(admin.SimpleListFilter):

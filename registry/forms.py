@@ -32,6 +32,13 @@ class SecretChoice(forms.ModelChoiceField[Secret]):
         """Name and hint."""
         return f"{obj.name} ({hint_of(obj)})"
 
+    def keep(self, provider: Provider | None) -> None:
+        """Leave no choice but the secret that a provider has."""
+        self.disabled = True
+        # of the row as it is: an old version in the history would bring its secret back
+        self.queryset = Secret.objects.filter(providers=provider.pk) if provider else Secret.objects.none()
+        self.help_text = "To choose another one you need the permission to view secrets."
+
 
 class NamesField(forms.CharField):
     """A list of names as one line, separated by commas."""

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from registry.models import Provider
 from tests.registry.browser import Fields, opened, saved
 from tests.registry.rows import a_provider, a_reference, a_secret
+from vault.models import Secret
 
 pytestmark = pytest.mark.django_db
 
@@ -21,6 +23,21 @@ ADD = reverse("admin:registry_provider_add")
 def ours() -> Provider:
     """A provider with a key and an address of its own."""
     return a_provider("ours", type="vllm", base_url="https://llm.example.com/v1", secret=a_secret("ours", KEY))
+
+
+def browser_of(name: str, *codenames: str) -> Client:
+    """The browser of somebody with these permissions only."""
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def operator() -> Client:
+    """The browser of somebody who may edit providers and has no business in the vault."""
+    return browser_of("operator", "view_provider", "add_provider", "change_provider")
 
 
 def edited(client: Client, ours: Provider, seen: Fields | None = None, **changes: Any) -> str:
@@ -98,3 +115,53 @@ def test_an_old_version_brings_no_key_back_to_an_old_address(admin_client: Clien
     ours.save()
     url = reverse("admin:registry_provider_simple_history", args=[ours.pk, ours.history.last().pk])
     assert "enter it once more" in saved(admin_client, url, opened(admin_client, url))
+
+
+def test_the_list_takes_no_address(admin_client: Client, ours: Provider) -> None:
+    url = reverse("admin:registry_provider_changelist")
+    fields = opened(admin_client, url, "changelist-form")
+    saved(admin_client, url, fields, **{"form-0-base_url": ELSEWHERE, "form-0-enabled": None})
+    ours.refresh_from_db()
+    assert (ours.base_url, ours.enabled) == ("https://llm.example.com/v1", False)
+
+
+def test_who_may_not_see_secrets_keeps_the_one_that_is_set(operator: Client, ours: Provider) -> None:
+    other = a_secret("other", "sk-canary-other-4321")
+    assert "4321" not in edited(operator, ours, note="edited", secret=str(other.pk))
+    assert (ours.note, ours.secret) == ("edited", Secret.objects.get(name="ours"))
+    edited(operator, ours, note="again", secret="")
+    assert (ours.note, ours.secret) == ("again", Secret.objects.get(name="ours"))
+    page = operator.get(reverse("admin:registry_provider_change", args=[ours.pk])).content.decode()
+    assert "ours (••••6789)" in page
+    assert "4321" not in page
+
+
+def test_who_may_not_see_secrets_gives_none_to_a_new_provider(operator: Client, ours: Provider) -> None:
+    assert "6789" not in operator.get(ADD).content.decode()
+    fields = {"name": "new", "type": "openai", "secret": str(ours.secret_id)}
+    saved(operator, ADD, opened(operator, ADD), **fields)
+    assert Provider.objects.get(name="new").secret is None
+
+
+def test_who_may_not_see_secrets_brings_none_back_from_the_history(operator: Client, ours: Provider) -> None:
+    ours.secret = a_secret("newer", "sk-canary-newer-4321")
+    ours.save()
+    url = reverse("admin:registry_provider_simple_history", args=[ours.pk, ours.history.last().pk])
+    assert "Select a valid choice" in saved(operator, url, opened(operator, url))
+    ours.refresh_from_db()
+    assert ours.secret.name == "newer"
+
+
+def test_who_may_not_see_secrets_leads_no_key_away_either(operator: Client, ours: Provider) -> None:
+    assert "enter it once more" in edited(operator, ours, base_url=ELSEWHERE)
+    assert ours.base_url == "https://llm.example.com/v1"
+    edited(operator, ours, base_url=ELSEWHERE, key_again=KEY)
+    assert ours.base_url == ELSEWHERE
+
+
+@pytest.mark.parametrize("permission", ["view_secret", "change_secret"])
+def test_who_may_see_secrets_chooses_among_them(ours: Provider, permission: str) -> None:
+    keeper = browser_of("keeper", "view_provider", "change_provider", permission)
+    openai = a_provider("openai", type="openai")
+    edited(keeper, openai, secret=str(ours.secret_id))
+    assert openai.secret == ours.secret
