@@ -62,6 +62,11 @@ class RowAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without typ
         with transaction.atomic():
             return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """An old version; to revert to it is one transaction, as every other edit is."""
+        with transaction.atomic():
+            return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Save what was changed; a page saved as it was leaves no mark in the history."""
         if form.has_changed() or not isinstance(form, MergesEdits):

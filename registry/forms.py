@@ -91,7 +91,9 @@ class ProviderFields(forms.ModelForm[Provider]):
         known += [kind.default_base_url for kind in ProviderType if kind.needs_key and kind == cleaned.get("type")]
         if _destination(url) in map(_destination, filter(None, known)):
             return
-        if not _is_key_of(secret, cleaned.get("key_again") or ""):
+        # as it is, and until the provider is saved: from then on no other variable takes its place
+        secret = Secret.objects.select_for_update().filter(pk=secret.pk).first()
+        if secret is None or not _is_key_of(secret, cleaned.get("key_again") or ""):
             self.add_error(
                 "key_again", "The key would be sent to another address than before: enter it once more to allow that."
             )

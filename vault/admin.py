@@ -50,10 +50,19 @@ class SecretForm(forms.ModelForm[Secret]):
         if given["key"]:
             self.instance.store(given["key"])
         elif given["env_name"] and "env_name" in self.changed_data:
-            self.instance.refer(given["env_name"])
+            self._refer(given["env_name"])
         elif not given["env_name"] and not self.instance.is_stored:
             raise ValidationError("Give a key, or the name of the environment variable that holds it.")
         return given
+
+    def _refer(self, env_name: str) -> None:
+        """Read this variable, unless that would send it where whoever chose the secret meant another key to go."""
+        if self.instance.is_used:
+            self.add_error(
+                "env_name", "A provider uses this secret: add another for this variable, and choose it there."
+            )
+        else:
+            self.instance.refer(env_name)
 
 
 class _HidesAlways(SafeExceptionReporterFilter):

@@ -115,6 +115,12 @@ class Secret(SealedRow):
         return f"••••{text[-_SHOWN_CHARACTERS:] if len(text) >= _SHORTEST_SHOWN else ''}"
 
     @property
+    def is_used(self) -> bool:
+        """Whether rows of other rooms, which the vault does not know, refer to it."""
+        users = (relation.field for relation in self._meta.related_objects)
+        return any(user.model._base_manager.filter(**{user.name: self}).exists() for user in users)  # noqa: SLF001 - all rows
+
+    @property
     def is_stored(self) -> bool:
         """Whether its text is sealed: read from its row, or saved since it was set."""
         return isinstance(self._held, Sealed)

@@ -165,3 +165,22 @@ def test_who_may_see_secrets_chooses_among_them(ours: Provider, permission: str)
     openai = a_provider("openai", type="openai")
     edited(keeper, openai, secret=str(ours.secret_id))
     assert openai.secret == ours.secret
+
+
+@pytest.mark.parametrize("mine", [("known", ""), ("", "KNOWN_KEY")])
+def test_a_secret_in_use_takes_no_other_variable(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, mine: tuple[str, str]
+) -> None:
+    """Else whoever chose the secret for a host of their own would be sent every key of the environment."""
+    monkeypatch.setenv("TEAM_OPENAI_KEY", KEY)
+    text, variable = mine
+    secret = a_reference("mine", variable) if variable else a_secret("mine", text)
+    a_provider("elsewhere", type="vllm", base_url=ELSEWHERE, secret=secret)
+    url = reverse("admin:vault_secret_change", args=[secret.pk])
+    assert "A provider uses this secret" in saved(
+        admin_client, url, opened(admin_client, url), env_name="TEAM_OPENAI_KEY"
+    )
+    secret.refresh_from_db()
+    assert secret.env_name == variable
+    saved(admin_client, url, opened(admin_client, url), env_name="", key="sk-mine-too")
+    assert Secret.objects.get().resolve().reveal() == "sk-mine-too"
