@@ -79,7 +79,7 @@ class Plan:
             key = [FieldChange("key", "", said["key"], Outcome.TAKEN)] if "key" in said else []
             change = RowChange(*place, Status.ADDED, tuple(key))
             self.rows[place] = row
-        return Step(row, change, said, _remembered(place, loaded, said), entry)
+        return Step(row, change, said, _remembered(place, loaded, said, entry), entry)
 
     def _merged(self, place: Place, said: Facts, entry: Entry | None) -> Step:
         """What becomes of a row that exists; without an entry it is one that the file does not name."""
@@ -91,7 +91,7 @@ class Plan:
         if any(change.outcome is Outcome.TAKEN for change in changes):
             status = Status.CHANGED if entry else Status.DISABLED
         fill(row, merged)
-        return Step(row, RowChange(*place, status, changes), merged, _remembered(place, loaded, said), entry)
+        return Step(row, RowChange(*place, status, changes), merged, _remembered(place, loaded, said, entry), entry)
 
 
 def _present(steps: Iterable[Step]) -> Iterator[Step]:
@@ -130,6 +130,10 @@ def _base(loaded: Facts, now: Facts) -> Facts:
     return trust if now.get("key") else {"key": "", **trust}
 
 
-def _remembered(place: Place, loaded: Facts, said: Facts) -> Facts:
+def _remembered(place: Place, loaded: Facts, said: Facts, entry: Entry | None) -> Facts:
     """The base of the next merge. A file that no longer gives a key has not taken it back."""
-    return {"key": "", **loaded, **said} if place[0] == "provider" else {**loaded, **said}
+    if place[0] != "provider":
+        return {**loaded, **said}
+    # `said` may be under an older key of the ring, which may be dropped before the next load
+    key = keys.state_given(entry) if entry else None
+    return {"key": "", **loaded, **said} | ({} if key is None else {"key": key})

@@ -149,6 +149,35 @@ def test_a_rotation_of_the_vaults_key_brings_nothing_back() -> None:
         assert reload({"api_key": "sk-one"}, keep_edits=True)[0] == "provider openai: left deleted"
 
 
+@pytest.mark.parametrize("edit", ["deleted", "replaced"])
+def test_an_edit_outlives_the_vaults_old_key(edit: str) -> None:
+    """What a file said is remembered under the ring's first key as soon as it is loaded under a new ring."""
+    old, new = generate_key(), generate_key()
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(old)):
+        reload({"api_key": "sk-one"})
+        Provider.objects.update(secret=None)
+        if edit == "deleted":
+            Provider.objects.all().delete()
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(f"{new},{old}")):
+        kept = reload({"api_key": "sk-one"}, keep_edits=True)
+        call_command("rotatekeys", stdout=StringIO())
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(new)):
+        assert reload({"api_key": "sk-one"}, keep_edits=True) == kept
+    assert kept[0] == f"provider openai: {'left deleted' if edit == 'deleted' else 'kept as edited'}"
+
+
+def test_a_new_key_of_the_file_is_taken_after_the_vaults_old_key_is_gone() -> None:
+    old, new = generate_key(), generate_key()
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(old)):
+        reload({"api_key": "sk-one"})
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(f"{new},{old}")):
+        reload({"api_key": "sk-one"}, keep_edits=True)
+        call_command("rotatekeys", stdout=StringIO())
+    with override_settings(TOKENHUB_KEY_RING=Ring.parse(new)):
+        assert "key: set → replaced" in reload({"api_key": "sk-two"}, keep_edits=True)
+        assert key_of() == "sk-two"
+
+
 def test_a_stored_key_that_nothing_is_compared_with_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     reload({"api_key_env": "A_KEY"})
     Provider.objects.update(secret=Secret.objects.create(name="mine", value=CANARY))
