@@ -21,6 +21,8 @@ _FORBIDDEN: tuple[Network, ...] = tuple(
         "fd00:ec2::254/128",  # metadata of AWS
         "fd20:ce::254/128",  # metadata of Google Cloud
         "fd00:42::42/128",  # metadata of Scaleway
+        "64:ff9b:1::/48",  # NAT64 of a network's own, RFC 8215: where the IPv4 address stands differs
+        "2001::/32",  # Teredo, RFC 4380: wraps two IPv4 addresses
         "fe80::/10",
         "fec0::/10",
     )
