@@ -3,6 +3,7 @@
 import os
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,17 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "var").exists()
+
+
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """Also where its folder is not: whoever runs the gateway may have made that, or named another."""
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o755)
+    url = f"sqlite:///{folder / 'hub.sqlite3'}"
+    with Gateway(tmp_path, SEED | {"vault": {}}, DATABASE_URL=url) as gateway:
+        assert gateway.post().ok
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("hub.sqlite3*")}
+    assert modes == {"hub.sqlite3": 0o600, "hub.sqlite3-wal": 0o600, "hub.sqlite3-shm": 0o600}
 
 
 def test_two_may_start_at_once(tmp_path: Path) -> None:
