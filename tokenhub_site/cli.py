@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console script; returns the exit code. A start does not return: the process becomes gunicorn."""
     parser = argparse.ArgumentParser(
-        prog="tokenhub", description="A gateway for language models: one URL, one key, every provider."
+        prog="tokenhub", description="A gateway for language models: one URL for every provider."
     )
     add_arguments(parser)
     parser.add_argument(
