@@ -59,6 +59,8 @@ class GatewayError(Exception):
 
     tried: Sequence[Mapping[str, Any]] = ()
     """What was tried in vain, for the caller to read."""
+    decision: Any = None
+    """What the router decided before it found nobody: an `exchange.Decision`."""
     partial: Mapping[str, Any] | None = None
     """What a flow had made before it failed: it is paid for."""
 

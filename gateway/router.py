@@ -117,12 +117,12 @@ def route(
     if not sifted.able and not sifted.cooling:
         sifted = _Sifted.of(snapshot, request, named, cooling, tight=True)
     if not sifted.able and not sifted.cooling:
-        raise _nobody(request, snapshot, sifted.excluded, named)
+        raise _decided(_nobody(request, snapshot, sifted.excluded, named), request, snapshot, sifted)
     probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
     session = request.policy.session
     ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
     if not ranked:
-        raise _all_cooling(sifted.cooling.values(), cooling.now())
+        raise _decided(_all_cooling(sifted.cooling.values(), cooling.now()), request, snapshot, sifted)
     if not sifted.able:
         ranked = ranked[:1]
     by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
@@ -211,6 +211,12 @@ def _ranked(tier: _Tier, scored: Scored, request: Request) -> Ranked:
 
 def _room(request: Request, model: ModelFacts) -> int:
     return tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
+
+
+def _decided(error: GatewayError, request: Request, snapshot: Snapshot, sifted: _Sifted) -> GatewayError:
+    """Return the error with the decision that led to it, which can be read like any other."""
+    error.decision = Decision(request.estimate, snapshot.version, (), sifted.excluded)
+    return error
 
 
 def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:

@@ -14,6 +14,13 @@ from django.core.management import CommandError, call_command
 from vault.crypto import generate_key
 
 
+def _port(text: str) -> int:
+    """Return a number from 1 to 65535; raises `ArgumentTypeError` for anything else."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of a start, which `manage.py serve` takes as well."""
     parser.add_argument(
@@ -25,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-host", "--host", help="address to listen on (default: server.host of the file, or 0.0.0.0)")
     parser.add_argument(
-        "-port", "--port", type=int, help="port to listen on (default: server.port of the file, or 8080)"
+        "-port", "--port", type=_port, help="port to listen on (default: server.port of the file, or 8080)"
     )
     parser.add_argument(
         "--create-admin",

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 from gateway.adapters.transport import Transport
 from gateway.conversation import Text, Untranslatable, Words
@@ -16,6 +16,8 @@ from gateway.wire.fields import Fields
 from gateway.wire.formats import new_writer
 from registry.snapshot import Snapshot
 
+_MOST_USD: Final = 1e9  # more than any request can cost
+
 
 def read_wish(flow: Flow, body: Mapping[str, Any], messages: Sequence[Message], policy: Policy) -> Wish:
     """Return what a body asks of a flow; raises `InvalidRequest` naming the field at fault."""
@@ -27,7 +29,7 @@ def read_wish(flow: Flow, body: Mapping[str, Any], messages: Sequence[Message], 
         options={name: body.get(name) for name in flow.options},
         max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
         temperature=told.number("temperature"),
-        limit_micro=None if limit is None else int(limit * MICRO),
+        limit_micro=None if limit is None else int(min(limit, _MOST_USD) * MICRO),
         stream=bool(told.optional("stream", bool)),
         policy=policy,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from gateway import escalation, flows, router
 from gateway.adapters.transport import transport
 from gateway.conversation import Untranslatable
-from gateway.errors import InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Delta, Policy, Request
 from gateway.flows.run import deltas
 from gateway.patience import Patience
@@ -34,7 +34,12 @@ class ModelView(GenerationView[Request]):
         snapshot = keeper.current()
         if flow := flows.named(asked.model):
             return deltas(flow, asked, snapshot, patience, transport=transport, call=self.call)
-        route = router.route(asked, snapshot)
+        try:
+            route = router.route(asked, snapshot)
+        except GatewayError as error:
+            if error.decision is not None:
+                self.call.decisions.append(error.decision)
+            raise
         self.call.decisions.append(route.decision)
         return escalation.answer(asked, route, patience, transport=transport, call=self.call)
 

@@ -304,3 +304,7 @@ def test_a_phase_without_words_has_failed(trio: Gateway, anthropic: ScriptedProv
     assert (told["error"]["code"], told["phase"], told["cause"]) == ("phase_failed", "critique", "provider_error")
     assert "claude-2 ended (length) without a word" in told["error"]["message"]
     assert told["partial"]["usage"]["critique"]["total_tokens"] == 17
+
+
+def test_a_limit_of_cost_without_measure_is_none(trio: Gateway) -> None:
+    assert ask(trio, max_total_cost_usd=1e308).status_code == 200

@@ -195,7 +195,14 @@ class TestExplain:
             timeout=10,
         )
         assert answer.status_code == 400
-        assert answer.json()["tokenhub"]["attempts"] == []
+        told = answer.json()["tokenhub"]
+        assert told["attempts"] == []
+        assert {each["model"]: each["reason"] for each in told["decisions"][0]["excluded"]} == {
+            "best": "costs more than 0.0 per 1k",
+            "next": "not named by the caller",
+            "echo-1": "not named by the caller",
+        }
+        assert answer.headers["x-tokenhub-decision"] == answer.headers["x-tokenhub-request-id"]
 
     def test_the_log_at_debug(self, provider: ScriptedProvider, tmp_path: Path) -> None:
         config = {

@@ -294,3 +294,11 @@ def test_a_variable_that_cannot_be_used_leaves_the_database_as_it_was(tmp_path: 
     assert "site.E001: TOKENHUB_KEEPALIVE_SECONDS" in refused.stderr
     with sqlite3.connect(database) as connection:
         assert list(connection.iterdump()) == before
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "80000", "http"])
+def test_a_port_that_is_none_is_refused_before_anything_is_changed(tmp_path: Path, port: str) -> None:
+    refused = tokenhub(tmp_path, f"--port={port}", TOKENHUB_ENCRYPTION_KEY=generate_key())
+    assert refused.returncode == 2
+    assert f"'{port}' is no port" in refused.stderr
+    assert not (tmp_path / "var").exists()
