@@ -22,7 +22,8 @@ NEW_ENV = import secrets; from vault.crypto import generate_key; \
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Most tests wait for a gateway or a provider, so more of them run at once than there are cores.
 AT_ONCE := --numprocesses 3 --dist loadfile
-LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --system-certs --quiet $(if $(UPGRADE),--upgrade)
+# With extras kept: pip takes `coverage[toml]` for a package of its own, which the lock must pin as well.
+LOCKING := --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --system-certs --quiet $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
