@@ -36,6 +36,18 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A file to be read: at `url`, as `data` (base64) of `media_type`, or as plain `text`; `name` is its title."""
+
+    url: str = ""
+    data: str = ""
+    media_type: str = ""
+    text: str = ""
+    name: str = ""
+    cache: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """A model's wish to have a tool called; `arguments` is the JSON text of an object, as the model wrote it.
 
@@ -98,6 +110,27 @@ class ToolChoice:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """The JSON that an answer has to be: an object of this `schema`, or any object where there is none."""
+
+    schema: Mapping[str, Any] | None = None
+    name: str = ""
+    description: str = ""
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """How much a model is to think before it answers: an `effort` in words, `none` for not at all, or a `budget`.
+
+    Neither of them leaves it to the model. The budget is in tokens.
+    """
+
+    effort: str = ""
+    budget: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """What a model is asked, and how it is to answer. None and empty mean that the caller did not say."""
@@ -113,6 +146,8 @@ class Conversation:
     top_k: int | None = None
     stop: Sequence[str] = ()
     user: str | None = None
+    form: AnswerForm | None = None
+    reasoning: Reasoning | None = None
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
 
