@@ -10,8 +10,8 @@ from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
 from gateway.cooldown import Permit, cooldowns
-from gateway.errors import CallerLeft, GatewayError, ProviderFailure
-from gateway.exchange import Attempt, Delta, Finish, Request, Usage
+from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, ProviderFailure
+from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Request, Usage
 from gateway.metrics import standings
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
@@ -23,12 +23,12 @@ def run(
     """Yield the pieces of an answer and fill in `record`; raises `ProviderFailure`, `OutOfTime` or `CallerLeft`.
 
     Closing the iterator early closes the connection to the provider. An answer, or the part of one, that comes without
-    a usage is counted here and flagged as estimated. How it went is told to the cooldowns and the standings.
+    a usage is counted here and flagged as estimated; so is the prompt of one that the caller or the request's own time
+    cut off before its first word, for which providers may ask. How it went is told to the cooldowns and the standings.
     """
     began = time.monotonic()
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
-    failed = False
     try:
         record.dropped = adapter.dropped(request, model)
         with (
@@ -39,21 +39,24 @@ def run(
         record.status = 200
         cooldowns.succeeded(permit)
     except ProviderFailure as failure:
-        failed = True
         if key := model.provider.key:
             failure.hide(key.reveal())
         record.status, record.error = failure.upstream_status, failure.code
         cooldowns.failed(permit, failure)
+        if failure.moves_on is MovesOn.ANY:  # and not the caller's doing
+            standings.failed(model.pk, record.ttft_ms or _milliseconds_since(began))
         raise
     except GatewayError as ended:
         record.error = ended.code
+        if not isinstance(ended, CallerError):
+            _note_cut_off(record, request, permit, began)
         raise
     except (CallerLeft, GeneratorExit):
-        record.status, record.error = 499, "caller_left"
+        record.status, record.error = 499, CALLER_LEFT
+        _note_cut_off(record, request, permit, began)
         raise
     finally:
         cooldowns.released(permit)
-        standings.note(model.pk, ttft_ms=record.ttft_ms, failed=failed)
         record.ms = _milliseconds_since(began)
         record.cost_micro = cost_of(model, record.usage)
 
@@ -63,7 +66,7 @@ def _counted(
 ) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
     told: Usage | None = None
-    so_far = Usage(uncached=request.estimate)
+    so_far: Usage | None = None
     seen = 0
     try:
         for piece in pieces:
@@ -80,14 +83,23 @@ def _counted(
     finally:
         if told is not None:
             record.usage = told
-        elif seen:
+        elif seen or so_far is not None:
+            so_far = so_far or Usage(uncached=request.estimate)
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
+
+
+def _note_cut_off(record: Attempt, request: Request, permit: Permit, began: float) -> None:
+    if record.usage == Usage():
+        record.usage = Usage(uncached=request.estimate, estimated=True)
+    if record.ttft_ms is None:
+        standings.given_up(permit.model.pk, _milliseconds_since(began))
 
 
 def _note_words(record: Attempt, permit: Permit, began: float) -> None:
     if record.ttft_ms is None:
         record.ttft_ms = _milliseconds_since(began)
         cooldowns.succeeded(permit)
+        standings.answered(permit.model.pk, record.ttft_ms)
 
 
 def cost_of(model: ModelFacts, used: Usage) -> int:

@@ -43,15 +43,19 @@ def answer(request: Request, route: Route, patience: Patience, *, transport: Tra
     before that leaves no trace in the answer. Every attempt is recorded in `call.attempts`.
     """
     walk = _Walk(request, route)
+    call.answered = None
     retry_budget.request()
     start = partial(_start, walk, route, transport=transport, call=call)
     while walk.has_more():
         patience.pause(walk.backoff)
-        for tried in _tries(start, request, patience):
-            if tried.failure is None:
-                yield from _rest(tried)
-                return
-            walk.failed(tried.model, tried.failure)
+        tries = _tries(start, request, patience)
+        if tries and tries[-1].failure is None:
+            call.answered = tries[-1].record
+            yield from _rest(tries[-1])
+            return
+        for tried in tries:
+            if tried.failure is not None:
+                walk.failed(tried.model, tried.failure)
     raise walk.outcome()
 
 
@@ -66,7 +70,7 @@ def _tries(start: Start, request: Request, patience: Patience) -> list[Try]:
     """Return the next try, or the next two where the caller asked for a second beside a slow first."""
     hedge_ms = request.policy.hedge_ms
     if hedge_ms is not None and patience.is_cooperative:
-        return race(start, start, patience, seconds=hedge_ms / 1000, estimate=request.estimate)
+        return race(start, start, patience, seconds=hedge_ms / 1000)
     tried = start(patience)
     if tried is None:
         return []
@@ -84,7 +88,7 @@ def _start(walk: _Walk, route: Route, patience: Patience, *, transport: Transpor
         walk.records.append(record)
         call.attempts.append(record)
         pieces = attempt.run(walk.asked(model), permit, patience, transport=transport, record=record)
-        return Try(model, record, pieces)
+        return Try(permit, record, pieces)
     return None
 
 
@@ -95,8 +99,11 @@ class _Walk:
         self.records: list[Attempt] = []
         self.backoff = 0.0
         self._request = request
+        self._models = route.models
         self._ahead = deque(route.models)
         self._rooms = dict(route.rooms)
+        self._cured: set[int] = set()
+        self._too_small = 0  # tokens: the largest window that the request did not fit into
         self._failures: list[tuple[ModelFacts, ProviderFailure]] = []
         self._tried_again = False
 
@@ -123,25 +130,26 @@ class _Walk:
             self._ahead.clear()
             return
         if failure.moves_on is MovesOn.LARGER:
-            self._ahead = deque(each for each in self._ahead if each.context_size > model.context_size)
+            self._too_small = max(self._too_small, model.context_size)
+            self._ahead = deque(each for each in self._ahead if each.context_size > self._too_small)
         if not self._ahead:
             self._try_again()
 
     def outcome(self) -> GatewayError:
         """Return what the caller is told."""
         if not self._failures:
-            return AllCooling("Every model that could serve is cooling down.", retry_after=_SOME_TIME_SECONDS)
-        model, last = self._failures[-1]
+            return self._all_cooling()
+        decisive = self._decisive()
+        model, last = decisive[-1]
         error: GatewayError = last
-        waits = [failure.retry_after for _, failure in self._failures if failure.retry_after is not None]
-        kinds = {type(failure) for _, failure in self._failures}
+        kinds = {type(failure) for _, failure in decisive}
         if isinstance(last, Overflowed) and "maximum context length" not in last.message:
             last.message = f"This model's maximum context length is {model.context_size} tokens. {last.message}"
-        if last.moves_on is not MovesOn.NOWHERE and len(kinds) > 1:
+        if len(kinds) > 1 and any(kind.moves_on is MovesOn.ANY for kind in kinds):
             kind = AllLimited if RateLimited in kinds else AllFailed
             said = "; ".join(f"{each.id}: {failure.message}" for each, failure in self._failures)
             error = kind(f"No model could answer ({said}).", retry_after=_SOME_TIME_SECONDS)
-        if waits:
+        if waits := [failure.retry_after for _, failure in decisive if failure.retry_after is not None]:
             error.retry_after = min(waits)
         elif error.status == 503:
             error.retry_after = _SOME_TIME_SECONDS
@@ -151,21 +159,45 @@ class _Walk:
         ]
         return error
 
+    def _decisive(self) -> list[tuple[ModelFacts, ProviderFailure]]:
+        """Return the failures that say why there is no answer: what the caller has to mend, or else all that count.
+
+        Where the request did not fit into a window, it does not matter what became of smaller ones.
+        """
+        if final := [each for each in self._failures if each[1].moves_on is MovesOn.NOWHERE]:
+            return final
+        return [
+            (model, failure)
+            for model, failure in self._failures
+            if model.context_size > self._too_small
+            or (model.context_size == self._too_small and failure.moves_on is MovesOn.LARGER)
+        ]
+
+    def _all_cooling(self) -> GatewayError:
+        states = [state for model in self._models if (state := cooldowns.state(model))]
+        wait = min((state.until for state in states), default=cooldowns.now()) - cooldowns.now()
+        return AllCooling("Every model that could serve is cooling down.", retry_after=max(0.0, wait))
+
     def _cure(self, model: ModelFacts, limit: int | None) -> bool:
         """Ask the same model once more for an output that it has room for; returns whether that is to be tried."""
-        if model.pk in self._rooms:
+        if model.pk in self._cured or len(self.records) >= MOST_ATTEMPTS:
             return False
-        asked = self._request.max_tokens or model.context_size
+        asked = self._rooms.get(model.pk) or self._request.max_tokens or model.context_size
         room = min(model.context_size - self._request.estimate, asked // 2) if limit is None else limit
         if not 0 < room < asked:
             return False
+        self._cured.add(model.pk)
         self._rooms[model.pk] = room
         self._ahead.appendleft(model)
         return True
 
     def _try_again(self) -> None:
         """Where nobody else can serve, ask the best that failed for a passing reason once more, after a moment."""
-        passing = [(model, failure) for model, failure in self._failures if failure.again]
+        passing = [
+            (model, failure)
+            for model, failure in self._failures
+            if failure.again and model.context_size > self._too_small
+        ]
         if not passing or self._tried_again or len(self.records) >= MOST_ATTEMPTS:
             return
         model, failure = passing[0]

@@ -9,6 +9,7 @@ from gateway.conversation import Conversation
 CHAT: Final = "chat"
 COMPLETION: Final = "completion"
 PLAIN: Final = "plain"
+CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
 """What an attempt ends with when another, asked beside it, came to words first."""
 _T = TypeVar("_T")
@@ -221,14 +222,16 @@ class Call:
     """Whether the caller wants to see the decisions with the answer."""
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    answered: Attempt | None = None
+    """The attempt whose words are the answer; of a flow, that of its newest phase."""
     status: int = 0
     error: str = ""
 
     @property
     def last(self) -> Attempt | None:
         """The attempt that answered, or the last that did not."""
-        alive = [attempt for attempt in self.attempts if attempt.error != OVERTAKEN]
-        return alive[-1] if alive else None
+        alive = (attempt for attempt in reversed(self.attempts) if attempt.error != OVERTAKEN)
+        return self.answered or next(alive, None)
 
     @property
     def usage(self) -> Usage:

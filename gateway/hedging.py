@@ -10,9 +10,9 @@ import gevent
 from gevent.queue import Queue
 from gevent.util import wrap_errors
 
-from gateway.attempt import cost_of
+from gateway.cooldown import Permit, cooldowns
 from gateway.errors import CallerLeft, OutOfTime, ProviderFailure
-from gateway.exchange import OVERTAKEN, Attempt, Delta, Usage
+from gateway.exchange import CALLER_LEFT, OVERTAKEN, Attempt, Delta
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
 
@@ -24,7 +24,7 @@ _MOST_HELD_BYTES: Final = 256 * 1024
 class Try:
     """An attempt under way: the pieces up to its first content are `held`, unless a `failure` came before it."""
 
-    model: ModelFacts
+    permit: Permit
     record: Attempt
     pieces: Generator[Delta]
     held: list[Delta] = field(default_factory=list)
@@ -37,14 +37,24 @@ class Try:
         except ProviderFailure as failure:
             self.failure = failure
 
+    @property
+    def model(self) -> ModelFacts:
+        """The model that is asked."""
+        return self.permit.model
+
+    def abandon(self) -> None:
+        """Close the connection to the provider, if there is one already, and let others probe what this one did."""
+        self.pieces.close()
+        cooldowns.released(self.permit)
+
 
 Start = Callable[[Patience], Try | None]
 
 
-def race(first: Start, second: Start, patience: Patience, *, seconds: float, estimate: int) -> list[Try]:
+def race(first: Start, second: Start, patience: Patience, *, seconds: float) -> list[Try]:
     """Return what was tried, the winner last if there is one; `second` starts after so many seconds without words.
 
-    The attempt that is overtaken is closed and booked with the `estimate` of its prompt, for which providers may ask.
+    The attempt that is overtaken is closed, and booked like any that is cut off.
     """
     done: Queue[Any] = Queue()
     runners: dict[Any, Try] = {}
@@ -65,8 +75,9 @@ def race(first: Start, second: Start, patience: Patience, *, seconds: float, est
     finally:
         for greenlet, entrant in runners.items():
             greenlet.kill(CallerLeft())
-            if won:
-                _book_overtaken(entrant, estimate)
+            entrant.abandon()
+            if won and entrant.record.error in {"", CALLER_LEFT}:  # and did not fail by itself meanwhile
+                entrant.record.error = OVERTAKEN
 
 
 def _launch(start: Start, patience: Patience, done: Queue[Any], runners: dict[Any, Try]) -> None:
@@ -85,13 +96,6 @@ def _next(done: Queue[Any], runners: dict[Any, Try], patience: Patience) -> Try:
     if isinstance(greenlet.value, BaseException):
         raise greenlet.value
     return entrant
-
-
-def _book_overtaken(entrant: Try, estimate: int) -> None:
-    record = entrant.record
-    record.error = OVERTAKEN
-    record.usage = Usage(uncached=estimate, estimated=True)
-    record.cost_micro = cost_of(entrant.model, record.usage)
 
 
 def _until_content(pieces: Iterator[Delta]) -> list[Delta]:

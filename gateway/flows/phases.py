@@ -9,7 +9,7 @@ from accounts.prices import cost_micro
 from gateway import escalation, tokens
 from gateway.adapters.transport import Transport
 from gateway.errors import Broken, CallerError, GatewayError, PhaseFailed, TooDear
-from gateway.exchange import OVERTAKEN, PLAIN, Call, Once, Policy, Request, Usage
+from gateway.exchange import PLAIN, Attempt, Call, Once, Policy, Request, Usage
 from gateway.patience import Patience
 from gateway.router import Route, route
 from gateway.wire import chat, openai
@@ -148,7 +148,7 @@ class Stage:
                 for piece in pieces:
                     words.append(piece.raw.decode())
                     yield Said(phase, round, words[-1], final)
-            done = self._done(phase, round, "".join(words), first)
+            done = self._done(phase, round, "".join(words), call.attempts[first:])
         except CallerError:
             raise
         except GatewayError as error:
@@ -211,9 +211,8 @@ class Stage:
             )
         return replace(way, models=[model for model in way.models if most[model.pk] <= left], rooms=rooms)
 
-    def _done(self, phase: str, number: int, text: str, first: int) -> Completed:
-        attempts = self._call.attempts[first:]
-        last = next(attempt for attempt in reversed(attempts) if attempt.error != OVERTAKEN)
+    def _done(self, phase: str, number: int, text: str, attempts: Sequence[Attempt]) -> Completed:
+        last = self._call.answered or attempts[-1]
         if not text.strip():
             raise Broken(f"{last.model} ended ({last.reason}) without a word.")
         usage = sum((attempt.usage for attempt in attempts), Usage())

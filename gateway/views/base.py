@@ -1,12 +1,15 @@
 """The life of a request, once: read, route, answer, tell. Endpoints say only what differs."""
 
+from __future__ import annotations
+
 import logging
 import math
 import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
@@ -20,7 +23,7 @@ from rest_framework.views import APIView
 
 from gateway import journal, policy
 from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
-from gateway.exchange import Call, Policy
+from gateway.exchange import CALLER_LEFT, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
 from gateway.parsers import read_body
@@ -98,10 +101,10 @@ class GatewayView(APIView):
         """Return a JSON answer with the headers of the call."""
         return self.answer(orjson.dumps(body), status=status)
 
-    def answer(self, raw: bytes, *, status: int = 200) -> HttpResponse:
+    def answer(self, raw: bytes, *, status: int = 200) -> WholeAnswer:
         """Return JSON bytes as an answer with the headers of the call."""
         self.call.status = status
-        return HttpResponse(raw, status=status, content_type="application/json", headers=journal.headers(self.call))
+        return WholeAnswer(raw, status=status, content_type="application/json", headers=journal.headers(self.call))
 
 
 class Asked(Protocol):
@@ -144,18 +147,20 @@ class GenerationView(GatewayView, Generic[A]):
         is_large = len(raw) > _LARGE_BYTES
         asked = _readers.run(self._understood_and_prepared, raw) if is_large else self._understood(raw)
         self.call.stream, self.call.explain = asked.stream, asked.policy.explain
-        pieces = self._pieces(asked, request.META.get("gunicorn.socket"))
-        if asked.stream and self.thinks(asked):
-            pieces = kept_alive(pieces, seconds=settings.TOKENHUB_PING_SECONDS, comment=sse.comment(b"ping"))
-        try:
-            first = next(pieces)
-            if asked.stream:
-                return self._streamed(first, pieces)
-            whole = first + b"".join(pieces)
-        except CallerLeft:
-            self.call.status, self.call.error = 499, "caller_left"
-            return HttpResponse(status=499)
-        return self.answer(_with_decision(whole, self.call) if self.call.explain else whole)
+        with ExitStack() as held:
+            patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
+            pieces = held.enter_context(closing(self._pieces(asked, patience)))
+            try:
+                first = next(pieces)
+                if asked.stream:
+                    return self._streamed(first, pieces, held.pop_all())
+                whole = first + b"".join(pieces)
+            except CallerLeft:
+                self.call.status, self.call.error = 499, CALLER_LEFT
+                return HttpResponse(status=499)
+            answer = self.answer(_with_decision(whole, self.call) if self.call.explain else whole)
+            answer.held = held.pop_all()
+            return answer
 
     def prepare(self, asked: A) -> None:
         """Do the work that a large body makes, in a thread beside the hub."""
@@ -169,35 +174,55 @@ class GenerationView(GatewayView, Generic[A]):
         body = bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH)
         return self.read(raw, body, policy.read(body, self.request.headers))
 
-    def _streamed(self, first: bytes, pieces: Generator[bytes]) -> StreamingHttpResponse:
+    def _streamed(self, first: bytes, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
         return StreamingHttpResponse(
-            EventStream(self.call, first, pieces, self.error_event),
+            EventStream(self.call, chain([first], pieces), held, self.error_event),
             content_type="text/event-stream; charset=utf-8",
             headers=journal.headers(self.call) | _STREAM_HEADERS,
         )
 
-    def _pieces(self, asked: A, caller: Any) -> Generator[bytes]:
-        with Patience(_seconds(asked.policy), caller) as patience, closing(self.produce(asked, patience)) as pieces:
+    def _pieces(self, asked: A, patience: Patience) -> Generator[bytes]:
+        pieces = self._made(asked, patience)
+        if asked.stream and self.thinks(asked):
+            return kept_alive(pieces, seconds=settings.TOKENHUB_PING_SECONDS, comment=sse.comment(b"ping"))
+        return pieces
+
+    def _made(self, asked: A, patience: Patience) -> Generator[bytes]:
+        with closing(self.produce(asked, patience)) as pieces:
             for piece in pieces:
                 yield piece
                 patience.give_way()
 
 
+class WholeAnswer(HttpResponse):
+    """An answer in one piece, which may hold what it needs until its last byte has gone to the caller."""
+
+    held: ExitStack | None = None
+
+    def close(self) -> None:
+        """Called by the server when the answer is over."""
+        super().close()
+        if self.held is not None:
+            self.held.close()
+
+
 class EventStream:
-    """The body of a streamed answer. It ends with an in-band error if it must, and the call is told however it ends."""
+    """The body of a streamed answer. It ends with an in-band error if it must, and the call is told however it ends.
+
+    `held` is what the answer needs until its last byte has gone to the caller, which is when the server closes it.
+    """
 
     def __init__(
-        self, call: Call, first: bytes, pieces: Generator[bytes], error_event: Callable[[GatewayError], bytes]
+        self, call: Call, pieces: Iterator[bytes], held: ExitStack, error_event: Callable[[GatewayError], bytes]
     ) -> None:
         self._call = call
         self._error_event = error_event
-        self._first = first
         self._pieces = pieces
+        self._held = held
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the events; a failure after the first of them becomes an event itself."""
         try:
-            yield self._first
             yield from self._pieces
             self._call.status = 200
             if self._call.explain:
@@ -209,9 +234,9 @@ class EventStream:
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
-        self._pieces.close()
+        self._held.close()
         if not self._call.status:
-            self._call.status, self._call.error = 499, "caller_left"
+            self._call.status, self._call.error = 499, CALLER_LEFT
         journal.log(self._call)
 
 

@@ -226,7 +226,7 @@ def test_the_route_holds_only_what_can_serve_in_order(
     asked = request(max_tokens=room, max_cost=limit, strategy=strategy)
     recent = Standings()
     for index, model in enumerate(models):
-        recent.note(model.pk, ttft_ms=float(index % 3), failed=index % 2 == 0)
+        (recent.failed if index % 2 else recent.answered)(model.pk, float(index % 3))
     try:
         found = router.route(asked, snapshot, recent=recent)
     except (NoModelCanServe, CallerError):

@@ -1,12 +1,16 @@
 """Whatever fails, in whatever order: the walk ends, repeats nothing in vain, and says something true at its end."""
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import errors
+from gateway import errors, escalation
 from gateway.errors import MovesOn, ProviderFailure
 from gateway.escalation import MOST_ATTEMPTS, _Walk
 from gateway.exchange import Attempt, Decision
+from gateway.retries import RetryBudget
 from gateway.router import Route
 from registry.snapshot import ModelFacts
 from tests.facts import model_facts
@@ -57,15 +61,60 @@ def test_it_works(models: list[ModelFacts], failures: list[ProviderFailure], max
             assert after == []
         if isinstance(failure, errors.Overflowed):
             assert all(each.context_size > model.context_size or error.again for each, error in tried[place + 1 :])
-    _check_outcome(walk, [failure for _, failure in tried])
+    _check_outcome(walk, tried)
 
 
-def _check_outcome(walk: _Walk, failures: list[ProviderFailure]) -> None:
+def _check_outcome(walk: _Walk, tried: list[tuple[ModelFacts, ProviderFailure]]) -> None:
     told = walk.outcome()
-    assert len(told.tried) == len(failures)
-    kinds = {type(failure) for failure in failures}
-    if len(kinds) == 1 or failures[-1].moves_on is MovesOn.NOWHERE:
-        assert told is failures[-1]
-    else:
-        assert told.status == (429 if errors.RateLimited in kinds else 503)
+    assert len(told.tried) == len(tried)
+    last = tried[-1][1]
+    was_cured = [model == after for (model, _), (after, _) in pairwise(tried)] + [False]
+    too_long = [
+        each for each, cured in zip(tried, was_cured, strict=True) if each[1].moves_on is MovesOn.LARGER and not cured
+    ]
+    small = max((model.context_size for model, _ in too_long), default=0)
+    others = {type(failure) for model, failure in tried if model.context_size > small}
+    if last.moves_on is MovesOn.NOWHERE:
+        assert told is last
+    elif not others:
+        assert told.status == 400
+    elif too_long or len(others) > 1:
+        assert told.status == (429 if errors.RateLimited in others else 503)
         assert told.retry_after is not None
+    else:
+        assert type(told) in others
+
+
+def _walked(*steps: tuple[ModelFacts, ProviderFailure], rooms: dict[int, int] | None = None, **asked: int) -> _Walk:
+    """Return a walk over these models, each of which fails like this when it is its turn."""
+    models = [model for model, _ in steps]
+    walk = _Walk(request(**asked), Route(models, Decision(10, 1, (), ()), rooms=rooms or {}))
+    for _, failure in steps:
+        model = walk.next()
+        assert model is not None
+        walk.records.append(Attempt(model.id, model.provider.name, error=failure.code))
+        walk.failed(model, failure)
+    return walk
+
+
+def test_a_failure_of_a_smaller_window_does_not_matter() -> None:
+    """What did not fit into the larger window would not have fitted into the smaller one either."""
+    small, large = model_facts(id="small", context_size=1000), model_facts(id="large", context_size=2000)
+    walk = _walked((small, errors.Broken("x", upstream_status=500)), (large, errors.Overflowed("x")))
+    assert walk.next() is None
+    assert walk.outcome().code == "context_length_exceeded"
+
+
+def test_a_failure_of_a_larger_window_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(escalation, "retry_budget", RetryBudget())
+    small, large = model_facts(id="small", context_size=1000), model_facts(id="large", context_size=2000)
+    walk = _walked((large, errors.Broken("x", upstream_status=500)), (small, errors.Overflowed("x")))
+    assert walk.next() == large
+    assert walk.outcome().code == "all_models_failed"
+
+
+def test_what_is_bounded_by_its_cost_can_still_be_cured() -> None:
+    model = model_facts(context_size=1000)
+    walk = _walked((model, errors.OutputTooLong("x", limit=50)), rooms={model.pk: 400})
+    assert walk.next() == model
+    assert walk.asked(model).max_tokens == 50
