@@ -49,11 +49,11 @@ def run(
     except GatewayError as ended:
         record.error = ended.code
         if not isinstance(ended, CallerError):
-            _note_cut_off(record, request, permit, began)
+            _note_cut_off(record, permit, began)
         raise
     except (CallerLeft, GeneratorExit):
         record.status, record.error = 499, CALLER_LEFT
-        _note_cut_off(record, request, permit, began)
+        _note_cut_off(record, permit, began)
         raise
     finally:
         cooldowns.released(permit)
@@ -66,8 +66,9 @@ def _counted(
 ) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
     told: Usage | None = None
-    so_far: Usage | None = None
+    so_far = Usage(uncached=request.estimate)
     seen = 0
+    is_cut_off = True
     try:
         for piece in pieces:
             if isinstance(piece, Finish):
@@ -80,17 +81,18 @@ def _counted(
                 seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
                 _note_words(record, permit, began)
             yield piece
+        is_cut_off = False
+    except (ProviderFailure, CallerError):
+        is_cut_off = False
+        raise
     finally:
         if told is not None:
             record.usage = told
-        elif seen or so_far is not None:
-            so_far = so_far or Usage(uncached=request.estimate)
+        elif seen or is_cut_off:
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
 
 
-def _note_cut_off(record: Attempt, request: Request, permit: Permit, began: float) -> None:
-    if record.usage == Usage():
-        record.usage = Usage(uncached=request.estimate, estimated=True)
+def _note_cut_off(record: Attempt, permit: Permit, began: float) -> None:
     if record.ttft_ms is None:
         standings.given_up(permit.model.pk, _milliseconds_since(began))
 

@@ -34,6 +34,7 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 control_socket_disable = True
 accesslog = None  # the gateway writes its own line a request
 errorlog = "-"
+logger_class = "tokenhub_site.server_log.ServerLog"
 loglevel = choice("TOKENHUB_LOG_LEVEL").lower()
 
 

@@ -20,12 +20,12 @@ def redact(text: str) -> str:
 
 
 class NoCalls(logging.Filter):
-    """Keeps out what Django says of answers of the API, each of which has a line of its own."""
+    """Keeps out what Django says of answers to programs: those of the API have lines of their own, probes need none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is about something else."""
         path = getattr(getattr(record, "request", None), "path_info", "")
-        return not path.startswith("/v1")
+        return not path.startswith(("/v1", "/health"))
 
 
 class JsonLines(logging.Formatter):

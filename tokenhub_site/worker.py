@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from types import FrameType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
@@ -26,6 +27,13 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         drain.begin(drain_deadline)
         gevent.get_hub().loop.run_callback(IdleWait.end_all)
         super().handle_exit(sig, frame)
+
+    def handle_request(self, *args: Any) -> None:
+        """Answer a request; a caller who does not take the answer is gone, however open the connection is."""
+        try:
+            super().handle_request(*args)
+        except TimeoutError as error:
+            raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
 
 
 class IdleWait:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -21,7 +21,7 @@ from gateway.wire import openai
 from registry.models import ProviderType
 from tests.facts import model_facts, provider_facts
 from tests.scripted import ScriptedProvider
-from tests.scripted_openai import chat_stream
+from tests.scripted_openai import chat, chat_stream
 from tests.scripted_script import HANG, Cut, Script, Tokens
 from tests.server import Gateway, model, wait_for
 
@@ -51,9 +51,9 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider) -> None:
 
 
 @contextmanager
-def caller(gateway: Gateway) -> Iterator[socket.socket]:
-    """A caller who asks for a stream on a bare socket."""
-    body = orjson.dumps({"messages": [{"role": "user", "content": "x"}], "stream": True})
+def caller(gateway: Gateway, *, stream: bool = True) -> Iterator[socket.socket]:
+    """A caller who asks on a bare socket."""
+    body = orjson.dumps({"messages": [{"role": "user", "content": "x"}], "stream": stream})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
         connection.sendall(head + body)
@@ -79,6 +79,9 @@ def test_leaving_while_the_provider_is_silent(
     assert time.monotonic() - left_at < 1.0
     assert other.requests == []
     assert wait_for(lambda: gateway.calls()[-1]["error"] == "caller_left")
+    call = gateway.calls()[-1]
+    assert call["estimated"]
+    assert call["input_tokens"] > 0  # the provider has read the prompt, and may ask for it
     assert "Traceback" not in gateway.log
 
 
@@ -135,6 +138,24 @@ def test_a_caller_that_never_reads(provider: ScriptedProvider, tmp_path: Path, e
         provider.wait_until(lambda: len(provider.closed_early) == 1)
         assert wait_for(gateway.calls)
         assert [call["error"] for call in gateway.calls()] == ["caller_left"]
+
+
+def test_a_caller_that_never_reads_a_whole_answer(provider: ScriptedProvider, tmp_path: Path) -> None:
+    """The last bytes of an answer are bounded in time like all others."""
+    size = 30_000_000
+    provider.play(chat("x" * size))
+    with (
+        Gateway(tmp_path, config(provider), TOKENHUB_WRITE_SECONDS="1") as gateway,
+        caller(gateway, stream=False) as connection,
+    ):
+        assert wait_for(gateway.calls)
+        time.sleep(2)
+        got = 0
+        with suppress(ConnectionError):
+            while piece := connection.recv(1 << 20):
+                got += len(piece)
+        assert 0 < got < size
+        assert "Traceback" not in gateway.log
 
 
 def test_a_caller_that_never_reads_does_not_keep_a_worker_from_stopping(

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from django.http import HttpRequest
 
+from tests.server import Gateway
 from tokenhub_site.logs import JsonLines, NoCalls, redact
 
 
@@ -76,3 +77,11 @@ def test_an_answer_of_the_api_has_no_second_line() -> None:
     about[1].request.path_info = "/admin/"  # type: ignore[attr-defined]
     del about[2].request  # type: ignore[attr-defined]
     assert [NoCalls().filter(record) for record in about] == [False, True, True]
+
+
+def test_the_server_speaks_like_the_gateway(gateway: Gateway) -> None:
+    """From gunicorn's first word on, every line is JSON."""
+    gateway.stop()
+    lines = gateway.log.splitlines()
+    first = next(index for index, text in enumerate(lines) if "Starting gunicorn" in text)
+    assert {orjson.loads(text)["logger"] for text in lines[first:]} >= {"gunicorn.error"}
