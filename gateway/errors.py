@@ -27,6 +27,7 @@
         ├── Overloaded               503     provider_unavailable     to any model, or the same again
         ├── RateLimited              429     rate_limit_exceeded      to any model
         ├── CredentialsRefused       502     provider_credentials     to any model
+        │   └── PermissionRefused    502     provider_credentials     to any model
         ├── QuotaSpent               502     provider_quota           to any model
         ├── UnknownThere             502     provider_model_unknown   to any model
         ├── Overflowed               400     context_length_exceeded  to larger windows
@@ -39,6 +40,8 @@
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar
+
+import orjson
 
 
 class MovesOn(Enum):
@@ -253,9 +256,13 @@ class RateLimited(ProviderFailure):
 
 
 class CredentialsRefused(ProviderFailure):
-    """401 or 403: the provider does not take our key."""
+    """401: the provider does not take our key."""
 
     code = "provider_credentials"
+
+
+class PermissionRefused(CredentialsRefused):
+    """403: our key may not do this, or nothing at all."""
 
 
 class QuotaSpent(ProviderFailure):
@@ -282,8 +289,8 @@ class Overflowed(ProviderFailure):
 class OutputTooLong(ProviderFailure):
     """The prompt fits, but not with the output that was asked for: a smaller max_tokens cures it on the same model.
 
-    `limit` is the tokens of output that there is room for, None where the provider does not tell. A larger window is a
-    cure as well.
+    `limit` is the tokens of output that there is room for, `window` those of prompt and output together, None where the
+    provider does not tell. A larger window is a cure as well.
     """
 
     status = 400
@@ -291,9 +298,12 @@ class OutputTooLong(ProviderFailure):
     kind = "invalid_request_error"
     moves_on = MovesOn.LARGER
 
-    def __init__(self, message: str, *, upstream_status: int = 0, limit: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, upstream_status: int = 0, limit: int | None = None, window: int | None = None
+    ) -> None:
         super().__init__(message, upstream_status=upstream_status)
         self.limit = limit
+        self.window = window
 
 
 class Rejected(ProviderFailure):
@@ -306,6 +316,12 @@ class Rejected(ProviderFailure):
         self.status = upstream_status
         self.kind = "invalid_request_error"
         self.body = body
+
+    def hide(self, secret: str) -> None:
+        """Take a secret out of the message, and out of the body that is handed on."""
+        super().hide(secret)
+        if self.body is not None:
+            self.body = orjson.loads(orjson.dumps(self.body).replace(secret.encode(), "••••".encode()))
 
 
 class CallerLeft(BaseException):

@@ -27,7 +27,7 @@ from gateway.exchange import Attempt, Call, Delta, Request
 from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
 from gateway.retries import retry_budget
-from gateway.router import Route
+from gateway.router import DOUBT, Route
 from registry.snapshot import ModelFacts
 
 MOST_ATTEMPTS: Final = 4
@@ -124,7 +124,7 @@ class _Walk:
         """Decide where a failure leads."""
         self.backoff = 0.0
         self._failures.append((model, failure))
-        if isinstance(failure, OutputTooLong) and self._cure(model, failure.limit):
+        if isinstance(failure, OutputTooLong) and self._cure(model, failure):
             return
         if failure.moves_on is MovesOn.NOWHERE:
             self._ahead.clear()
@@ -178,12 +178,16 @@ class _Walk:
         wait = min((state.until for state in states), default=cooldowns.now()) - cooldowns.now()
         return AllCooling("Every model that could serve is cooling down.", retry_after=max(0.0, wait))
 
-    def _cure(self, model: ModelFacts, limit: int | None) -> bool:
+    def _cure(self, model: ModelFacts, failure: OutputTooLong) -> bool:
         """Ask the same model once more for an output that it has room for; returns whether that is to be tried."""
         if model.pk in self._cured or len(self.records) >= MOST_ATTEMPTS:
             return False
         asked = self._rooms.get(model.pk) or self._request.max_tokens or model.context_size
-        room = min(model.context_size - self._request.estimate, asked // 2) if limit is None else limit
+        room = failure.limit
+        if room is None and failure.window is not None:
+            room = failure.window - int(self._request.estimate * DOUBT)
+        if room is None:
+            room = min(model.context_size - self._request.estimate, asked // 2)
         if not 0 < room < asked:
             return False
         self._cured.add(model.pk)

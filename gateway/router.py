@@ -29,7 +29,7 @@ from registry.snapshot import ModelFacts, Snapshot
 
 AUTO: Final = "auto"
 _LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth its prompt
-_DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
+DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
 _NOT_NAMED: Final = "not named by the caller"
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
@@ -95,7 +95,7 @@ class _Sifted:
         left = model.context_size - request.estimate
         if left >= room:
             return ""
-        surely_left = model.context_size - int(request.estimate / _DOUBT)
+        surely_left = model.context_size - int(request.estimate / DOUBT)
         if tight and min(room, _LEAST_ROOM) <= surely_left:
             if request.max_tokens is not None:
                 self.rooms[model.pk] = min(room, max(left, min(_LEAST_ROOM, surely_left)))

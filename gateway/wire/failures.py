@@ -4,6 +4,7 @@ Sources: the public error pages of OpenAI and Anthropic, and the recorded bodies
 """
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -33,12 +34,26 @@ _TOGETHER: Final = re.compile(
 _OUTPUT: Final = re.compile(
     r"supports at most (?P<most_a>\d+) completion tokens|max_tokens: \d+ > (?P<most_b>\d+), which is the maximum"
     r"|maximum tokens you requested exceeds the model limit of (?P<most_c>\d+)|^(?:Input validation error: )?"
-    r"`max_new_tokens` must be <= (?P<most_d>\d+)|cannot be greater than max_model_len|max_completion_tokens' is too"
-    r" large|you requested \d+ output tokens and your prompt contains at least \d+ input tokens",
+    r"`max_new_tokens` must be <= (?P<most_d>\d+)|cannot be greater than max_model_len(?:=(?P<window>\d+))?"
+    r"|max_completion_tokens' is too large"
+    r"|you requested \d+ output tokens and your prompt contains at least \d+ input tokens",
     re.IGNORECASE,
 )
 _NO_CREDIT: Final = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
-_UNKNOWN_MODEL: Final = re.compile(r"model.*(does not exist|not found|not supported)|unknown model", re.IGNORECASE)
+# A 404 that is about the model, or about nothing in particular; any other is about something that the caller named.
+_NOT_THERE: Final = re.compile(
+    r"\bmodels?\b|\bdeployment\b|no endpoints found"
+    r"|^\W*(?:the )?(?:requested )?(?:file|page|path|url|resource|endpoint)?\W*(?:was )?not found\W*$",
+    re.IGNORECASE,
+)
+_SOMETHING_ELSE: Final = re.compile(r"^no such (?!model)|\bfile[-_ ](?:id|object)\b", re.IGNORECASE)
+_UNKNOWN_MODEL: Final = re.compile(
+    r"\bmodels?[ :/]+\W?[\w./:@-]*\W?\s*(?:is |was )?(?:does not exist|not found)|unknown model|invalid model\b",
+    re.IGNORECASE,
+)
+_MODERATED: Final = re.compile(
+    r"moderation|\bflagged\b|content[ _](?:policy|filter|management)|safety system|usage polic", re.IGNORECASE
+)
 _SHOWN_CHARACTERS: Final = 500
 _READ_CHARACTERS: Final = 4000  # patterns are not searched for in a megabyte
 
@@ -63,43 +78,60 @@ def classify(
     refusal = replace(read, message=read.message[:_READ_CHARACTERS])
     retry_after = read_retry_after(headers)
     said = f"{provider} answered {status}: {refusal.message[:_SHOWN_CHARACTERS]}"
-    if too_long := _too_long(refusal, said, status):
+    return _judged(refusal, said, retry_after)
+
+
+def in_band(error: Any) -> errors.ProviderFailure:
+    """Return the failure that an error within an answer of status 200 stands for.
+
+    `error` is the text or the object that stands under `error`, in the form of OpenAI or of Anthropic. Its status is
+    the number that some servers give as `code`, or the one that its word usually comes with, and 500 for any other.
+    """
+    told = error if isinstance(error, dict) else {"message": error}
+    words = [word for word in (told.get("code"), told.get("type")) if isinstance(word, str) and word]
+    number = told.get("code")
+    usual = next((_STATUS_OF_WORD[word] for word in words if word in _STATUS_OF_WORD), 500)
+    status = number if isinstance(number, int) and 400 <= number <= 599 else usual
+    message = str(told.get("message") or error)
+    body = {"error": {**told, "code": number if isinstance(number, str) else None}} if "message" in told else None
+    refusal = _Refusal(status, words[0] if words else "", message[:_READ_CHARACTERS], body)
+    said = f"The provider broke off: {message[:_SHOWN_CHARACTERS]}"
+    return _too_long(replace(refusal, status=400), said) or _judged(refusal, said, None)
+
+
+def _judged(refusal: _Refusal, said: str, retry_after: float | None) -> errors.ProviderFailure:
+    """Return what a refusal stands for; `said` is the message for people."""
+    status = refusal.status
+    if too_long := _too_long(refusal, said):
         return too_long
     if _is_unpaid(refusal):
         return errors.QuotaSpent(said, upstream_status=status, retry_after=retry_after)
-    if refusal.code == "model_not_found" or (status in {400, 404} and _UNKNOWN_MODEL.search(refusal.message)):
+    if _is_unknown_model(refusal):
         return errors.UnknownThere(said, upstream_status=status)
     kind = _BY_STATUS.get(status)
-    if kind is not None:
+    if kind is not None and not (status == 403 and _MODERATED.search(refusal.message)):
         return kind(said, upstream_status=status, retry_after=retry_after)
     if 400 <= status < 500:
         return errors.Rejected(said, upstream_status=status, body=refusal.body)
     return errors.Broken(said, upstream_status=status)
 
 
-def in_band(error: Any) -> errors.ProviderFailure:
-    """Return the failure that an error within an answer of status 200 stands for.
-
-    `error` is the text or the object that stands under `error`, in the form of OpenAI or of Anthropic.
-    """
-    told = error if isinstance(error, dict) else {"message": error}
-    code = next((word for word in (told.get("code"), told.get("type")) if isinstance(word, str) and word), "")
-    refusal = _Refusal(400, code, str(told.get("message") or error)[:_READ_CHARACTERS], None)
-    said = f"The provider broke off: {refusal.message[:_SHOWN_CHARACTERS]}"
-    return _too_long(refusal, said, 0) or _BY_WORD.get(code, errors.Broken)(said)
-
-
-_BY_WORD: Final[Mapping[str, type[errors.ProviderFailure]]] = {
-    "overloaded_error": errors.Overloaded,
-    "rate_limit_error": errors.RateLimited,
-    "rate_limit_exceeded": errors.RateLimited,
-    "insufficient_quota": errors.QuotaSpent,
-    "billing_error": errors.QuotaSpent,
+_STATUS_OF_WORD: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
 _BY_STATUS: Final[Mapping[int, type[errors.ProviderFailure]]] = {
     401: errors.CredentialsRefused,
-    403: errors.CredentialsRefused,
-    404: errors.UnknownThere,
+    403: errors.PermissionRefused,
     408: errors.Overloaded,
     429: errors.RateLimited,
     502: errors.Overloaded,
@@ -123,8 +155,8 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _date(headers: Mapping[str, str]) -> float:
-    """Return the provider's own clock, by which its `retry-after` date counts."""
-    return parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else float("inf")
+    """Return the provider's own clock, by which its `retry-after` date counts, or ours where it shows none."""
+    return parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
 
 
 def _number(text: str | None) -> float | None:
@@ -158,8 +190,9 @@ def _read(status: int, raw: bytes) -> _Refusal:
     )
 
 
-def _too_long(refusal: _Refusal, said: str, status: int) -> errors.ProviderFailure | None:
+def _too_long(refusal: _Refusal, said: str) -> errors.ProviderFailure | None:
     """Return the failure of a prompt, or of an output, that is too long; None for any other refusal."""
+    status = refusal.status
     names_it = refusal.code in {"context_length_exceeded", "exceed_context_size_error"}
     if refusal.status not in {400, 413, 422} and not names_it:
         return None
@@ -171,11 +204,21 @@ def _too_long(refusal: _Refusal, said: str, status: int) -> errors.ProviderFailu
         if room > 0:
             return errors.OutputTooLong(said, upstream_status=status, limit=room)
     elif told := _OUTPUT.search(refusal.message):
-        most = [int(value) for value in told.groups() if value]
-        return errors.OutputTooLong(said, upstream_status=status, limit=most[0] if most else None)
+        window = told["window"]
+        most = [int(value) for name, value in told.groupdict().items() if value and name != "window"]
+        limit = most[0] if most else None
+        return errors.OutputTooLong(said, upstream_status=status, limit=limit, window=int(window) if window else None)
     if names_it or _OVERFLOW.search(refusal.message):
         return errors.Overflowed(said, upstream_status=status)
     return None
+
+
+def _is_unknown_model(refusal: _Refusal) -> bool:
+    if refusal.code == "model_not_found" or (_UNKNOWN_MODEL.search(refusal.message) and refusal.status in {400, 404}):
+        return True
+    if refusal.status != 404 or _SOMETHING_ELSE.search(refusal.message):
+        return False
+    return refusal.body is None or bool(_NOT_THERE.search(refusal.message))
 
 
 def _is_unpaid(refusal: _Refusal) -> bool:

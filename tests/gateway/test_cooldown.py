@@ -86,7 +86,8 @@ def test_a_passing_failure_counts_when_it_is_the_third_in_a_row(
 
 WAITS = {
     "a limit says nothing": (errors.RateLimited, None, 5),
-    "a limit says how long": (errors.RateLimited, 0.5, 0.5),
+    "a limit says how long": (errors.RateLimited, 7, 7),
+    "a limit says at once": (errors.RateLimited, 0, 1),
     "a limit says for ever": (errors.RateLimited, 1e9, 3600),
     "a quota": (errors.QuotaSpent, None, 300),
     "a quota that is back sooner": (errors.QuotaSpent, 5, 300),

@@ -38,7 +38,7 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider, other: ScriptedP
         redirect("http://127.0.0.1:1/"),
         Script(raw(status=204), framing="close"),
         raw(b"<html>hello</html>", content_type="text/html"),
-        error(200, "in a 200"),
+        error(200, "in a 200", kind="server_error"),
         raw(b""),
         Script(raw(b'{"choices": []}'), length_off_by=50),
         raw_stream(),

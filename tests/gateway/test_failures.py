@@ -32,11 +32,19 @@ def test_it_works() -> None:
     ("status", "body", "kind"),
     [
         (401, said("Incorrect API key provided"), errors.CredentialsRefused),
-        (403, {"error": "Unauthorized"}, errors.CredentialsRefused),
+        (403, {"error": "Unauthorized"}, errors.PermissionRefused),
         (402, said("Payment required"), errors.QuotaSpent),
         (429, said("You exceeded your current quota", code="insufficient_quota"), errors.QuotaSpent),
         (429, said("Rate limit reached: maximum context length is not it"), errors.RateLimited),
+        (403, said("Your input was flagged by moderation"), errors.Rejected),
         (404, {"detail": "Not Found"}, errors.UnknownThere),
+        (404, b"<html>404</html>", errors.UnknownThere),
+        (404, said("File Not Found"), errors.UnknownThere),
+        (404, said("No endpoints found for x/y."), errors.UnknownThere),
+        (404, said("The API deployment for this resource does not exist."), errors.UnknownThere),
+        (404, said("No such File object: file-abc"), errors.Rejected),
+        (404, said("Item with id 'rs_1' not found."), errors.Rejected),
+        (400, said("`logprobs` is not supported with this model."), errors.Rejected),
         (404, said("The model `m` does not exist.", code="model_not_found"), errors.UnknownThere),
         (400, said("The model `m` does not exist."), errors.UnknownThere),
         (408, b"", errors.Overloaded),
@@ -130,8 +138,10 @@ def test_the_key_is_never_repeated() -> None:
     assert b"canary" not in orjson.dumps(failure.body)
 
 
-def test_a_date_without_a_clock_to_compare_asks_for_nothing() -> None:
-    assert failures.read_retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) == 0.0
+def test_a_date_without_the_providers_clock_counts_by_ours() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert failures.read_retry_after({"retry-after": soon}) == pytest.approx(60, abs=5)
+    assert failures.read_retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
 
 
 WRITTEN: dict[str, dict[str, type[errors.ProviderFailure]]] = {
@@ -157,7 +167,7 @@ WRITTEN: dict[str, dict[str, type[errors.ProviderFailure]]] = {
         "no_credit": errors.QuotaSpent,
         "unauthorized": errors.CredentialsRefused,
         "billing": errors.QuotaSpent,
-        "forbidden": errors.CredentialsRefused,
+        "forbidden": errors.PermissionRefused,
         "model_not_found": errors.UnknownThere,
         "request_too_large": errors.Rejected,
         "rate_limited": errors.RateLimited,
@@ -240,6 +250,21 @@ def test_the_room_in_other_words(message: str, limit: int | None) -> None:
     assert failure.limit == limit
 
 
+def test_the_window_is_told_where_the_room_is_not() -> None:
+    failure = classify(400, said("max_tokens=900 cannot be greater than max_model_len=512. Please lower it."))
+    assert isinstance(failure, errors.OutputTooLong)
+    assert (failure.limit, failure.window) == (None, 512)
+
+
+def test_a_refusal_in_band_is_handed_on_without_the_key() -> None:
+    failure = failures.in_band({"message": "Bad key sk-canary-123", "type": "invalid_request_error", "code": 400})
+    failure.hide("sk-canary-123")
+    assert isinstance(failure, errors.Rejected)
+    assert failure.body == {
+        "error": {"message": "Bad key ••••", "type": "invalid_request_error", "code": None},
+    }
+
+
 @pytest.mark.parametrize("prompt", [512, 6012])
 def test_no_room_is_an_overflow(prompt: int) -> None:
     failure = classify(400, said(f"{WINDOW}. However, you requested 9 tokens ({prompt} in the messages, 8 in"))
@@ -258,12 +283,16 @@ def test_no_room_is_an_overflow(prompt: int) -> None:
         ({"code": "context_length_exceeded", "message": "too long"}, errors.Overflowed),
         ("it broke", errors.Broken),
         ({}, errors.Broken),
+        ({"type": "BadRequestError", "code": 400, "message": "temperature must be positive"}, errors.Rejected),
+        ({"type": "invalid_request_error", "code": None, "message": "no"}, errors.Rejected),
+        ({"type": "NotFoundError", "code": 404, "message": "The model `m` does not exist."}, errors.UnknownThere),
+        ({"type": "InternalServerError", "code": 500, "message": "it broke"}, errors.Broken),
+        ({"type": "authentication_error", "message": "no key"}, errors.CredentialsRefused),
     ],
 )
 def test_an_error_told_in_band(error: Any, kind: type[errors.ProviderFailure]) -> None:
     failure = failures.in_band(error)
     assert type(failure) is kind
-    assert failure.upstream_status == 0
     assert failure.message.startswith("The provider broke off: ")
 
 

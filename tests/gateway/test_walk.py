@@ -118,3 +118,11 @@ def test_what_is_bounded_by_its_cost_can_still_be_cured() -> None:
     walk = _walked((model, errors.OutputTooLong("x", limit=50)), rooms={model.pk: 400})
     assert walk.next() == model
     assert walk.asked(model).max_tokens == 50
+
+
+def test_a_cure_by_the_window_that_the_provider_tells() -> None:
+    """Its window may be smaller than the registry knows: half of what was asked for would not fit either."""
+    model = model_facts(context_size=2048)
+    walk = _walked((model, errors.OutputTooLong("x", window=512)), max_tokens=2000)
+    assert walk.next() == model
+    assert 400 < (walk.asked(model).max_tokens or 0) < 512
