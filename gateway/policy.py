@@ -17,28 +17,34 @@ _LONGEST_TIME_MS: Final = 86_400_000
 def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
     """Return the wishes in `max_cost` and its kin; of a field and its header `X-TokenHub-Max-Cost` the field counts.
 
-    Raises `InvalidRequest` naming the field or the header.
+    Raises `InvalidRequest` naming the field or the header, be it that there is no such header: a limit that is written
+    wrongly must not be no limit.
     """
     wishes: dict[str, Any] = {}
+    for header in headers:
+        if header.lower().startswith(_PREFIX) and header.lower() not in _HEADERS:
+            known = ", ".join(_HEADER_OF.values())
+            raise InvalidRequest(f"There is no header `{header}`. There are: {known}.", param=header)
     for name, kind in _KINDS.items():
-        header = f"X-TokenHub-{name.replace('_', '-').title()}"
+        header = _HEADER_OF[name]
         value, place = body.get(name), name
         if value is None and header in headers:
-            value, place = _value(headers[header], is_list=kind is _names), header
+            value, place = _value(headers[header], kind), header
         if value is not None:
             wishes[name] = kind(value, place)
     return Policy(**wishes)
 
 
-def _value(text: str, *, is_list: bool) -> Any:
-    """Return what a header's text says: names between commas, a number, true or false, or the text itself."""
-    if is_list:
+def _value(text: str, kind: Callable[[Any, str], Any]) -> Any:
+    """Return what a header's text says: names between commas, a text, or a number, true or false."""
+    if kind is _names:
         return [name.strip() for name in text.split(",") if name.strip()]
+    if kind is _name:
+        return text
     try:
-        value = orjson.loads(text.lower())
+        return orjson.loads(text.lower())
     except orjson.JSONDecodeError:
         return text
-    return value if isinstance(value, bool | int | float) else text
 
 
 def _names(value: Any, place: str) -> tuple[str, ...]:
@@ -51,11 +57,6 @@ def _name(value: Any, place: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
         raise InvalidRequest(f"`{place}` must be a text of 1 to {_LONGEST_NAME} characters.", param=place)
     return value
-
-
-def _session(value: Any, place: str) -> str:
-    # a header of digits was read as a number
-    return _name(str(value) if isinstance(value, int) and not isinstance(value, bool) else value, place)
 
 
 def _number(value: Any, place: str) -> float:
@@ -92,7 +93,14 @@ _KINDS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
     "fallback": _switch,
     "timeout_ms": _milliseconds,
     "strategy": _name,
-    "session": _session,
+    "session": _name,
     "hedge_ms": _milliseconds,
     "explain": _switch,
+}
+_PREFIX: Final = "x-tokenhub-"
+_HEADER_OF: Final = {name: f"X-TokenHub-{name.replace('_', '-').title()}" for name in _KINDS}
+# those of our own answers do no harm: some clients send back what they got
+_HEADERS: Final = frozenset(map(str.lower, _HEADER_OF.values())) | {
+    f"{_PREFIX}{name}"
+    for name in ("request-id", "attempts", "decision", "provider", "model", "dropped-params", "cost-usd")
 }

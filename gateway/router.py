@@ -30,6 +30,7 @@ from registry.snapshot import ModelFacts, Snapshot
 AUTO: Final = "auto"
 _LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth its prompt
 DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
+_MOST_TOLD: Final = 10
 _NOT_NAMED: Final = "not named by the caller"
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
@@ -171,7 +172,8 @@ def _defect(model: ModelFacts) -> str:
         (not model.enabled, "disabled"),
         (not provider.enabled, f"provider {provider.name} disabled"),
         (provider.type not in ADAPTERS, f"no adapter for providers of type {provider.type}"),
-        (bool(provider.problem), f"provider {provider.name}: {provider.problem}"),
+        # what is wrong with it is for the admin's page: it may name files and variables
+        (bool(provider.problem), f"provider {provider.name} has no key that works"),
     )
     return next((reason for stands, reason in defects if stands), "")
 
@@ -236,6 +238,7 @@ def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], 
             param="messages",
         )
     told = [f"{each.model}: {each.reason}" for each in excluded if each.reason != _NOT_NAMED]
-    reasons = "; ".join(told) or "the registry is empty"
+    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    reasons = "; ".join(told[:_MOST_TOLD] + more) or "the registry is empty"
     kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
     return kind(f"No model can serve this request ({reasons}).")

@@ -296,9 +296,14 @@ class ModelAdmin(RowAdmin):
         """Why it is not called for now, and until when, as the worker knows it that shows the page."""
         if not board.knows(model.pk, model.provider_id):
             return ""
-        facts = next(each for each in snapshot.keeper.current().models if each.pk == model.pk)
+        try:
+            models = snapshot.keeper.current().models
+        except snapshot.SnapshotUnavailable:
+            return "unknown"
         return "; ".join(
             f"{entry.reason.label} until {datetime.fromtimestamp(entry.until, UTC):%H:%M:%S} UTC"
+            for facts in models
+            if facts.pk == model.pk
             for entry in board.about(facts)
             if entry.until > board.clock()
         )

@@ -20,6 +20,10 @@ _VERSION: Final = "2023-06-01"
 class AnthropicAdapter(HttpAdapter):
     """Speaks Messages. A row's base URL may end before `/v1` or with it."""
 
+    def obstacle(self, request: Request, model: ModelFacts) -> str:
+        """Return why a conversation cannot be said in Messages, such as arguments of a call that are no object."""
+        return super().obstacle(request, model) or anthropic.obstacle(request.conversation.get())
+
     def losses(self, conversation: Conversation) -> Sequence[str]:
         """Return what Messages have no place for."""
         return anthropic.losses(conversation)

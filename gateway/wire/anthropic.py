@@ -134,6 +134,17 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
     return tuple(name for name, is_lost in lost.items() if is_lost)
 
 
+def obstacle(conversation: Conversation) -> str:
+    """Return what `write_conversation` would refuse; empty if it can be written."""
+    uses = [use for turn in conversation.turns for use in turn.blocks if isinstance(use, ToolUse)]
+    try:
+        for use in uses:
+            _arguments(use)
+    except InvalidRequest as refusal:
+        return refusal.message
+    return ""
+
+
 def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     """Return an error in Anthropic's shape; what a provider said in it of the caller's own doing is handed on as it is.
 

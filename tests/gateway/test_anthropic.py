@@ -212,6 +212,19 @@ def test_results_of_tools(sdk: openai.OpenAI, anthropic: ScriptedProvider) -> No
     ]
 
 
+def test_arguments_that_are_no_object_are_for_somebody_else(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    """A model that wrote half a call before cannot be quoted to Anthropic, but to others."""
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": '{"town": '}}
+    said = [*HELLO, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "?"}]
+    answer = trio.post(**{**CLAUDE, "messages": said}, explain=True)
+    assert answer.headers["x-tokenhub-model"] != "claude-2"
+    assert anthropic.requests == []
+    reasons = {each["model"]: each["reason"] for each in answer.json()["tokenhub"]["decisions"][0]["excluded"]}
+    assert reasons["claude-2"] == "The arguments of the tool call 'c' are not a JSON object."
+    alone = trio.post(**{**CLAUDE, "messages": said}, fallback=False)
+    assert (alone.status_code, alone.json()["error"]["code"]) == (400, "no_model_for_request")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_reasoning_is_told_apart(sdk: openai.OpenAI, anthropic: ScriptedProvider, *, stream: bool) -> None:
     anthropic.play(message(thinking="Hm."))

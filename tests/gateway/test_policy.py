@@ -89,3 +89,19 @@ def test_whatever_comes_is_read_or_refused(body: dict[str, Any], header: str) ->
         assert isinstance(policy.read(body, headers), Policy)
     except InvalidRequest as refusal:
         assert refusal.param
+
+
+@pytest.mark.parametrize("session", ["12e5", "1.5", "true", "42", "a, b"])
+def test_a_session_is_a_text_whatever_it_looks_like(session: str) -> None:
+    assert policy.read({}, {"X-TokenHub-Session": session}).session == session
+
+
+def test_a_header_that_does_not_exist_is_no_silent_wish() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        policy.read({}, {"X-Tokenhub-Max-Csot": "0.01"})
+    assert refused.value.param == "X-Tokenhub-Max-Csot"
+    assert "X-TokenHub-Max-Cost" in refused.value.message
+
+
+def test_headers_of_an_answer_may_come_back() -> None:
+    assert policy.read({}, {"X-Tokenhub-Request-Id": "req_1", "Accept": "*/*"}) == Policy()

@@ -1,6 +1,7 @@
 """`manage.py route` shows a decision that a person can read, and sends nothing."""
 
 import io
+import re
 from pathlib import Path
 
 import orjson
@@ -49,6 +50,21 @@ def test_a_body_and_headers(tmp_path: Path) -> None:
         for line in shown("--prompt", "hi", "--endpoint", "completions", "--header", "X-TokenHub-Max-Cost=0.1")
     ]
     assert ["good", "costs more than 0.1 per 1k"] in told
+
+
+def test_a_header_in_any_case_and_none_that_does_not_exist() -> None:
+    assert ["good", "costs more than 0.1 per 1k"] in [
+        cells(line) for line in shown("--prompt", "hi", "--header", "x-tokenhub-max-cost=0.1")
+    ]
+    with pytest.raises(CommandError, match="There is no header"):
+        shown("--prompt", "hi", "--header", "X-TokenHub-Max=0.1")
+
+
+def test_nobody_can_serve_is_a_decision_too() -> None:
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("route", "--prompt", "hi", "--header", "X-TokenHub-Min-Weight=95", stdout=out)
+    assert ["good", "weighs less than 95.0"] in [re.split(r"\s{2,}", line) for line in out.getvalue().splitlines()]
 
 
 def test_nobody_can_serve() -> None:

@@ -75,7 +75,7 @@ def test_ties_and_negative_scores(first: dict[str, Any], second: dict[str, Any])
     [
         ({"enabled": False}, "disabled"),
         ({"provider": provider_facts(enabled=False)}, "provider echo disabled"),
-        ({"provider": provider_facts(problem="no key")}, "provider echo: no key"),
+        ({"provider": provider_facts(problem="no key")}, "provider echo has no key that works"),
         ({"provider": provider_facts(name="bad")}, "provider bad excluded by the caller"),
         ({"weight": 4.0}, "weighs less than 5.0"),
         ({"capabilities": frozenset({"chat", "tools"})}, "cannot do json, streaming"),

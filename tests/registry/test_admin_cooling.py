@@ -3,9 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 import requests
+from django.contrib.admin import site
 from django.urls import reverse
 
+from registry.board import board
+from registry.models import Model, Provider
+from registry.snapshot import Snapshot, SnapshotUnavailable, keeper
 from tests.server import Gateway, model, wait_for
 
 LIST = reverse("admin:registry_model_changelist")
@@ -42,3 +47,21 @@ def cells(gateway: Gateway, browser: requests.Session) -> list[str]:
     page = requests.get(f"{gateway.url}{LIST}", cookies=browser.cookies, timeout=10).text
     told = re.findall(r'class="field-cooling">([^<]*)</td>', page)
     return [re.sub(r"\d\d:\d\d:\d\d", "hh:mm:ss", cell) for cell in told]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("known", [Snapshot(1, ()), SnapshotUnavailable("no picture")])
+def test_a_model_that_is_not_in_the_picture_breaks_no_page(
+    known: Snapshot | SnapshotUnavailable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been added, or be faulty, while its provider cools."""
+
+    def current() -> Snapshot:
+        if isinstance(known, SnapshotUnavailable):
+            raise known
+        return known
+
+    monkeypatch.setattr(board, "knows", lambda *_: True)
+    monkeypatch.setattr(keeper, "current", current)
+    row = Model(pk=1, public_id="new", provider=Provider(pk=1, name="p"))
+    assert site.get_model_admin(Model).cooling(row) in {"", "unknown"}  # type: ignore[attr-defined]  # a column of ours

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.datastructures import CaseInsensitiveMapping
 
 from gateway import policy, router
 from gateway.errors import GatewayError
@@ -37,7 +38,11 @@ class Command(BaseCommand):
         """Print the decision as tables; ends with 1 where no model can serve."""
         try:
             decision = router.route(_request(options), keeper.current()).decision
-        except (GatewayError, SnapshotUnavailable) as refusal:
+        except GatewayError as refusal:
+            if refusal.decision is not None:
+                self.stdout.write(_page(refusal.decision))
+            raise CommandError(str(refusal)) from None
+        except SnapshotUnavailable as refusal:
             raise CommandError(str(refusal)) from None
         self.stdout.write(_page(decision))
 
@@ -50,7 +55,7 @@ def _request(options: Mapping[str, Any]) -> Request:
     if options["model"]:
         body["model"] = options["model"]
         raw = orjson.dumps(body)
-    headers = dict(text.partition("=")[::2] for text in options["header"])
+    headers = CaseInsensitiveMapping(dict(text.partition("=")[::2] for text in options["header"]))
     return _ENDPOINTS[options["endpoint"]](raw, body, policy.read(body, headers))
 
 
@@ -69,11 +74,13 @@ def _page(decision: Decision) -> str:
         for place, each in enumerate(decision.ranked, 1)
     ]
     lines = [f"The prompt is about {decision.estimate} tokens; the registry's version is {decision.snapshot}.", ""]
-    lines += _table(
-        ["", "model", "provider", "strategy", "score", *(f"of it {term}" for term in terms), "need"], ranked
-    )
+    if ranked:
+        lines += _table(
+            ["", "model", "provider", "strategy", "score", *(f"of it {term}" for term in terms), "need"], ranked
+        )
+        lines += [""]
     if decision.excluded:
-        lines += ["", *_table(["left out", "why"], [[each.model, each.reason] for each in decision.excluded])]
+        lines += _table(["left out", "why"], [[each.model, each.reason] for each in decision.excluded])
     return "\n".join(lines)
 
 
