@@ -39,12 +39,7 @@ def run(
         record.status = 200
         cooldowns.succeeded(permit)
     except ProviderFailure as failure:
-        if key := model.provider.key:
-            failure.hide(key.reveal())
-        record.status, record.error = failure.upstream_status, failure.code
-        cooldowns.failed(permit, failure)
-        if failure.moves_on is MovesOn.ANY:  # and not the caller's doing
-            standings.failed(model.pk, record.ttft_ms or _milliseconds_since(began))
+        _note_failure(record, failure, permit, began)
         raise
     except GatewayError as ended:
         record.error = ended.code
@@ -90,6 +85,15 @@ def _counted(
             record.usage = told
         elif seen or is_cut_off:
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
+
+
+def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:
+    if key := permit.model.provider.key:
+        failure.hide(key.reveal())
+    record.status, record.error = failure.upstream_status, failure.code
+    cooldowns.failed(permit, failure)
+    if failure.moves_on is MovesOn.ANY:  # and not the caller's doing
+        standings.failed(permit.model.pk, record.ttft_ms or _milliseconds_since(began))
 
 
 def _note_cut_off(record: Attempt, permit: Permit, began: float) -> None:

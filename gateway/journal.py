@@ -23,6 +23,7 @@ def headers(call: Call) -> dict[str, str]:
     last = call.last
     told = {
         "x-tokenhub-request-id": call.id,
+        "x-request-id": call.id,  # where the official SDKs look for it
         "x-tokenhub-attempts": str(len(call.attempts)) if call.decisions else "",
         "x-tokenhub-decision": call.id if call.decisions else "",
         "x-tokenhub-provider": last.provider if last else "",

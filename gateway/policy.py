@@ -37,7 +37,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
 
 def _value(text: str, kind: Callable[[Any, str], Any]) -> Any:
     """Return what a header's text says: names between commas, a text, or a number, true or false."""
-    if kind is _names:
+    if kind in {_names, _some_names}:
         return [name.strip() for name in text.split(",") if name.strip()]
     if kind is _name:
         return text
@@ -48,9 +48,16 @@ def _value(text: str, kind: Callable[[Any, str], Any]) -> Any:
 
 
 def _names(value: Any, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 0 < len(value) <= _LONGEST_LIST:
-        raise InvalidRequest(f"`{place}` must be a list of 1 to {_LONGEST_LIST} names.", param=place)
-    return tuple(_name(name, place) for name in value)
+    if not isinstance(value, list) or len(value) > _LONGEST_LIST:
+        raise InvalidRequest(f"`{place}` must be a list of at most {_LONGEST_LIST} names.", param=place)
+    return tuple(_name(name, f"{place}[{index}]") for index, name in enumerate(value))
+
+
+def _some_names(value: Any, place: str) -> tuple[str, ...]:
+    names = _names(value, place)
+    if not names:
+        raise InvalidRequest(f"`{place}` must name at least one.", param=place)
+    return names
 
 
 def _name(value: Any, place: str) -> str:
@@ -86,7 +93,7 @@ def _switch(value: Any, place: str) -> bool:
 
 
 _KINDS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
-    "models": _names,
+    "models": _some_names,
     "max_cost": _amount,
     "min_weight": _number,
     "exclude_providers": _names,

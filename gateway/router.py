@@ -129,7 +129,8 @@ def route(
     by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
     order = dict.fromkeys(scored.candidate.model.pk for _, scored in ranked)
     told = [_ranked(*by_model[pk], request) for pk in order]
-    decision = Decision(request.estimate, snapshot.version, told, sifted.excluded)
+    left_out = [each for each in sifted.excluded if each.model not in {one.model for one in told}]
+    decision = Decision(request.estimate, snapshot.version, told, left_out)
     models = [by_model[pk][1].candidate.model for pk in order]
     return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms)
 

@@ -1,6 +1,7 @@
 """The admin of providers, models and aliases: lists to edit in place, and a history of every change."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -296,17 +297,12 @@ class ModelAdmin(RowAdmin):
         """Why it is not called for now, and until when, as the worker knows it that shows the page."""
         if not board.knows(model.pk, model.provider_id):
             return ""
-        try:
-            models = snapshot.keeper.current().models
-        except snapshot.SnapshotUnavailable:
-            return "unknown"
-        return "; ".join(
-            f"{entry.reason.label} until {datetime.fromtimestamp(entry.until, UTC):%H:%M:%S} UTC"
-            for facts in models
-            if facts.pk == model.pk
-            for entry in board.about(facts)
-            if entry.until > board.clock()
-        )
+        with suppress(snapshot.SnapshotUnavailable):
+            known = (facts for facts in snapshot.keeper.current().models if facts.pk == model.pk)
+            entries = (entry for facts in known for entry in board.about(facts) if entry.until > board.clock())
+            times = ((entry.reason.label, datetime.fromtimestamp(entry.until, UTC)) for entry in entries)
+            return "; ".join(f"{reason} until {until:%H:%M:%S} UTC" for reason, until in times)
+        return "unknown"
 
     @admin.display(description="")
     def test(self, model: Model) -> str:

@@ -200,6 +200,10 @@ class Model(models.Model):
         super().validate_unique(exclude)
         if "public_id" not in (exclude or ()) and Alias.objects.filter(name=self.public_id).exists():
             raise ValidationError({"public_id": "An alias has this name."})
+        if "aliases" not in (exclude or ()):
+            taken = Model.objects.filter(public_id__in=self.aliases).exclude(pk=self.pk).values_list("public_id")
+            if names := ", ".join(name for (name,) in taken):
+                raise ValidationError({"aliases": f"Another model has the id {names}."})
 
     @property
     def score(self) -> float:

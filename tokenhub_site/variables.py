@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -136,6 +137,21 @@ class ReadableFile(Variable[str]):
         return text
 
 
+@dataclass(frozen=True, kw_only=True)
+class CertificateFile(ReadableFile):
+    """The path of a file that holds certificates."""
+
+    hint: str = "Give the path of a file of certificates in PEM."
+
+    def parse(self, text: str) -> str:
+        path = super().parse(text)
+        try:
+            ssl.create_default_context(cafile=path)
+        except ssl.SSLError:
+            raise Unfit(f"is {text!r}, which holds no certificates") from None
+        return path
+
+
 # orjson writes what is nested 254 deep, and a body is wrapped once or twice on its way to a provider.
 _DEPTH: Final = 250
 _DAY: Final = 86_400
@@ -180,7 +196,8 @@ CHOICES: Final[Mapping[str, Choice]] = {
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
 }
 FILES: Final[Mapping[str, ReadableFile]] = {
-    "TOKENHUB_CA_BUNDLE": ReadableFile(),
+    "TOKENHUB_CA_BUNDLE": CertificateFile(),
+    "TOKENHUB_ENV_FILE": ReadableFile(),
 }
 TABLE: Final[Mapping[str, Variable[Any]]] = {
     **WHOLE,

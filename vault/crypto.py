@@ -29,6 +29,8 @@ _KEY_ID: Final = re.compile("[0-9a-f]{8}")
 _VERSION: Final = "v1"
 KEY_VARIABLE: Final = "TOKENHUB_ENCRYPTION_KEY"
 KEY_FILE_VARIABLE: Final = f"{KEY_VARIABLE}_FILE"
+NAMED_VARIABLE: Final = "TOKENHUB_KEY_VARIABLE"
+"""Names the variable in which a site keeps its key, if that is another."""
 
 
 class KeyProblem(ValueError):
@@ -151,7 +153,7 @@ def ring_from_environment(environ: Mapping[str, str]) -> Ring:
     """Return the ring in `TOKENHUB_ENCRYPTION_KEY`, or in the file named by `…_FILE`; raises `KeyProblem`."""
     text = environ.get(KEY_VARIABLE, "")
     path = environ.get(KEY_FILE_VARIABLE, "")
-    source = KEY_VARIABLE
+    source = environ.get(NAMED_VARIABLE) or KEY_VARIABLE
     if not text.strip() and path:
         source = f"the file named by {KEY_FILE_VARIABLE}"
         try:
@@ -159,7 +161,7 @@ def ring_from_environment(environ: Mapping[str, str]) -> Ring:
         except (OSError, UnicodeDecodeError) as error:
             raise KeyProblem(f"{source} cannot be read: {type(error).__name__}.") from None
     if not text.strip():
-        raise KeyProblem(f"{KEY_VARIABLE} is not set: make a key with `tokenhub -generate-key`.")
+        raise KeyProblem(f"{source} is not set: make a key with `tokenhub -generate-key`.")
     try:
         return Ring.parse(text)
     except KeyProblem as problem:

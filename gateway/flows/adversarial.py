@@ -27,16 +27,17 @@ class Adversarial(Flow):
         wish = stage.wish
         rounds = whole_number(wish, "rounds", 1, MOST_ROUNDS)
         planner, critic = name_of_model(wish, "planner"), name_of_model(wish, "critic")
-        stage.foresee(critic)
+        stage.foresee(critic, "critic")
         told = [{"role": "system", "content": prompts.PLAN}, *wish.messages]
-        planned = draft = yield from stage.ask(PLAN, Question(told, model=planner))
+        planned = draft = yield from stage.ask(PLAN, Question(told, model=planner, named_by="planner"))
         chosen = as_ranked if critic else _others_than(planned)
         for number in range(1, rounds + 1):
             asked = prompts.messages(prompts.CRITIQUE, task=wish.task, answer=draft.text)
-            critique = yield from stage.ask(CRITIQUE, Question(asked, model=critic, prefer=chosen), round=number)
+            wanted = Question(asked, model=critic, named_by="critic", prefer=chosen)
+            critique = yield from stage.ask(CRITIQUE, wanted, round=number)
             asked = prompts.messages(prompts.REFINE, task=wish.task, answer=draft.text, critique=critique.text)
-            question = Question(asked, model=planner, prefer=lambda model: model.id != planned.model)
-            draft = yield from stage.ask(REFINE, question, round=number, final=number == rounds)
+            wanted = Question(asked, model=planner, named_by="planner", prefer=lambda model: model.id != planned.model)
+            draft = yield from stage.ask(REFINE, wanted, round=number, final=number == rounds)
         return draft
 
     def body(self, wish: Wish, completed: Sequence[Completed]) -> dict[str, Any]:

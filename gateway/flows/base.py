@@ -10,6 +10,7 @@ from gateway.flows.phases import MICRO, Completed, Event, Stage, Wish
 from gateway.wire import openai
 
 MOST_ROUNDS = 5
+LONGEST_NAME = 200
 
 
 class Flow(ABC):
@@ -45,8 +46,8 @@ def whole_number(wish: Wish, name: str, default: int, most: int) -> int:
 def name_of_model(wish: Wish, name: str) -> str:
     """Return an option that names a model; empty where it is left out."""
     value = wish.options.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"`{name}` must name a model.", param=name)
+    if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_NAME):
+        raise InvalidRequest(f"`{name}` must name a model, in {LONGEST_NAME} characters at most.", param=name)
     return value or ""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from accounts.prices import cost_micro
 from gateway import escalation, tokens
 from gateway.adapters.transport import Transport
-from gateway.errors import Broken, CallerError, GatewayError, PhaseFailed, TooDear
+from gateway.errors import Broken, CallerError, GatewayError, ModelNotFound, PhaseFailed, TooDear
 from gateway.exchange import PLAIN, Attempt, Call, Once, Policy, Request, Usage
 from gateway.patience import Patience
 from gateway.router import Route, route
@@ -33,6 +33,8 @@ class Question:
     messages: Sequence[Message]
     _: KW_ONLY
     model: str = ""
+    named_by: str = "model"
+    """The caller's field that names the model."""
     prefer: Preference = as_ranked
     least_tokens: int = 0
     """What the answer may take in any case: a caller's limit is meant for answers, and not for a verdict on them."""
@@ -118,10 +120,11 @@ class Stage:
         self._transport = transport
         self._call = call
 
-    def foresee(self, model: str) -> None:
+    def foresee(self, model: str, named_by: str) -> None:
         """Raise now what would be raised later for a model that is named and cannot serve: before anything is paid."""
         if model:
-            route(self._request(Question(self.wish.messages, model=model)), self._snapshot)
+            question = Question(self.wish.messages, model=model, named_by=named_by)
+            self._route(self._request(question), question)
 
     def ask(
         self,
@@ -141,7 +144,7 @@ class Stage:
         words: list[str] = []
         try:
             request = self._request(question)
-            way = self._way(request, question.prefer)
+            way = self._way(request, question)
             yield Started(phase, round)
             answer = escalation.answer(request, way, self._patience, transport=self._transport, call=call)
             with closing(answer) as pieces:
@@ -178,10 +181,18 @@ class Stage:
             policy=wish.policy,
         )
 
-    def _way(self, request: Request, prefer: Preference) -> Route:
+    def _route(self, request: Request, question: Question) -> Route:
+        try:
+            return route(request, self._snapshot)
+        except ModelNotFound as unknown:
+            if unknown.param == "model":
+                unknown.param = question.named_by
+            raise
+
+    def _way(self, request: Request, question: Question) -> Route:
         """Return the route in the order that the flow prefers, and note the decision."""
-        way = route(request, self._snapshot)
-        models = sorted(way.models, key=prefer)
+        way = self._route(request, question)
+        models = sorted(way.models, key=question.prefer)
         place = {model.id: place for place, model in enumerate(models)}
         ranked = sorted(way.decision.ranked, key=lambda each: place[each.model])
         decision = replace(way.decision, ranked=ranked, phase=self._call.phase)

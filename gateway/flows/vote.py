@@ -32,7 +32,7 @@ class Vote(Flow):
         """Yield what happens in the phases and return the chosen answer."""
         wish = stage.wish
         judge = name_of_model(wish, "judge")
-        stage.foresee(judge)
+        stage.foresee(judge, "judge")
         answers: list[Completed] = []
         for number in range(1, whole_number(wish, "voters", _VOTERS, _MOST_VOTERS) + 1):
             spoken = Counter(each.model for each in answers)
@@ -40,7 +40,8 @@ class Vote(Flow):
             answers.append(answer)
         texts = {f"answer_{number}": each.text for number, each in enumerate(answers, 1)}
         asked = prompts.messages(prompts.JUDGE, task=wish.task, **texts)
-        verdict = yield from stage.ask(_JUDGE, Question(asked, model=judge, least_tokens=_VERDICT_TOKENS))
+        wanted = Question(asked, model=judge, named_by="judge", least_tokens=_VERDICT_TOKENS)
+        verdict = yield from stage.ask(_JUDGE, wanted)
         chosen = answers[_choice(verdict.text, len(answers)) - 1]
         yield Said(_JUDGE, 1, chosen.text, final=True)
         return chosen

@@ -9,11 +9,12 @@ import orjson
 from gateway.adapters.transport import transport
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Call, Policy
-from gateway.flows import FLOWS
+from gateway.flows import FLOWS, PREFIX
 from gateway.flows.base import write_usage
 from gateway.flows.phases import MICRO, Completed, Event, Result, Said, Started, Wish
 from gateway.flows.run import events, read_wish
 from gateway.patience import Patience
+from gateway.router import AUTO
 from gateway.views.base import GenerationView
 from gateway.wire import openai, sse
 from registry.snapshot import keeper
@@ -26,6 +27,8 @@ class Adversarial(GenerationView[Wish]):
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Wish:
         """Return what a body asks: a `prompt`, or `messages`, with an optional `system`."""
+        if body.get("model") not in (None, AUTO, f"{PREFIX}{_FLOW.name}"):
+            raise InvalidRequest("This endpoint asks several models: name a `planner` and a `critic`.", param="model")
         return read_wish(_FLOW, body, _messages(body), wishes)
 
     def produce(self, asked: Wish, patience: Patience) -> Generator[bytes]:

@@ -21,7 +21,7 @@ class ModelList(GatewayView):
         snapshot = keeper.current()
         listed = [_write(model) for model in snapshot.models if is_callable(model)]
         groups = [_write_own(alias.name) for alias in snapshot.aliases.values() if _is_callable(alias)]
-        virtual = [_write_own(f"{flows.PREFIX}{name}") for name in flows.FLOWS]
+        virtual = [_write_own(f"{flows.PREFIX}{name}") for name in flows.FLOWS if listed]
         return self.json({"object": "list", "data": [*listed, *groups, *virtual]})
 
 

@@ -144,6 +144,18 @@ def test_a_critic_of_the_same_provider_is_better_than_none(gateway: Gateway) -> 
     assert (told["models"], told["degraded"]) == ({"planner": "next", "critic": "echo-1"}, False)
 
 
+@pytest.mark.parametrize("name", ["planner", "critic"])
+def test_a_model_that_does_not_exist_is_told_by_its_field(trio: Gateway, name: str) -> None:
+    refused = ask(trio, **{name: "gpt-9"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (404, name)
+
+
+@pytest.mark.parametrize("name", ["gpt-4", ["gpt-4"], 7])
+def test_one_model_is_not_enough(trio: Gateway, name: Any) -> None:
+    refused = ask(trio, model=name)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+
+
 def test_a_failed_planner_is_replaced(trio: Gateway, provider: ScriptedProvider, anthropic: ScriptedProvider) -> None:
     provider.play(error(500, "down"))
     told = ask(trio).json()

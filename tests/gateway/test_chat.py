@@ -21,6 +21,7 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider) -> None:
     assert answer.headers["x-tokenhub-attempts"] == "1"
     assert answer.headers["x-tokenhub-cost-usd"] == "0.000100"
     assert answer.headers["x-tokenhub-request-id"].startswith("req_")
+    assert answer.headers["x-request-id"] == answer.headers["x-tokenhub-request-id"]
     received = provider.requests[-1]
     assert (received.method, received.path) == ("POST", "/v1/chat/completions")
     assert received.json == {"messages": [{"role": "user", "content": "hello"}], "model": "best-there"}

@@ -70,7 +70,7 @@ def test_nothing_is_wished_by_null() -> None:
 def test_a_wish_that_is_none(name: str, value: Any) -> None:
     with pytest.raises(InvalidRequest) as told:
         policy.read({name: value}, {})
-    assert told.value.param == name
+    assert told.value.param in {name, f"{name}[0]"}
 
 
 def test_a_header_that_is_none() -> None:
@@ -101,6 +101,12 @@ def test_a_header_that_does_not_exist_is_no_silent_wish() -> None:
         policy.read({}, {"X-Tokenhub-Max-Csot": "0.01"})
     assert refused.value.param == "X-Tokenhub-Max-Csot"
     assert "X-TokenHub-Max-Cost" in refused.value.message
+
+
+def test_nobody_may_be_excluded_but_somebody_must_be_named() -> None:
+    assert policy.read({"exclude_providers": []}, {}).exclude_providers == ()
+    with pytest.raises(InvalidRequest):
+        policy.read({"models": []}, {})
 
 
 def test_headers_of_an_answer_may_come_back() -> None:

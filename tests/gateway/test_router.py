@@ -178,6 +178,7 @@ def test_when_all_are_cooling_the_best_that_failed_is_probed() -> None:
     cooling = cooled(best=(best, DOWN), other=(other, DOWN))
     found = router.route(request(), Snapshot(1, (best, other)), cooling=cooling)
     assert ([model.id for model in found.models], found.probe) == (["best"], True)
+    assert "best" not in [left_out.model for left_out in found.decision.excluded]
 
 
 def test_when_all_have_asked_for_a_pause_the_shortest_is_told() -> None:

@@ -197,3 +197,16 @@ def test_a_url_validator_refuses_and_never_fails(text: str) -> None:
         validate_base_url(f"http://{text}")
     except ValidationError as error:
         assert error.messages
+
+
+@pytest.mark.django_db
+def test_a_short_name_may_not_be_the_id_of_another_model() -> None:
+    """Callers of that id would get either of the two."""
+    at = Provider.objects.create(name="p", type="echo")
+    Model.objects.create(public_id="gpt-4", name="x", provider=at, context_size=10)
+    other = Model(public_id="b", name="y", provider=at, context_size=10, aliases=["fast", "gpt-4"])
+    with pytest.raises(ValidationError) as refused:
+        other.full_clean()
+    assert refused.value.message_dict == {"aliases": ["Another model has the id gpt-4."]}
+    other.aliases = ["fast", "b"]
+    other.full_clean()

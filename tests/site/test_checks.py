@@ -121,6 +121,8 @@ def test_no_depth_that_may_be_set_is_too_deep_to_be_written() -> None:
         ("PSYCOPG_WAIT_FUNC", "WAIT_POLL", "site.E005"),
         ("REDIS_URL", "http://:secret@host", "site.E006"),
         ("TOKENHUB_CA_BUNDLE", "/gone/bundle.pem", "site.E008"),
+        ("TOKENHUB_CA_BUNDLE", __file__, "site.E008"),
+        ("TOKENHUB_ENV_FILE", "/gone/settings.env", "site.E008"),
         ("REDIS_URL", "redis://host,secret", "site.E006"),
     ],
 )

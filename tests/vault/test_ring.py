@@ -56,6 +56,11 @@ def test_a_missing_key_is_told(environ: dict[str, str]) -> None:
         ring_from_environment(environ)
 
 
+def test_a_key_in_a_variable_of_ones_own_is_told_by_its_name() -> None:
+    with pytest.raises(KeyProblem, match=r"^HUB_KEY is not set"):
+        ring_from_environment({"TOKENHUB_KEY_VARIABLE": "HUB_KEY", "TOKENHUB_ENCRYPTION_KEY": ""})
+
+
 def test_a_key_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{A}\n")
