@@ -15,7 +15,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from registry.cooling import CoolingRow  # noqa: F401 - Django looks for tables here
-from registry.providers import Provider, ProviderType
+from registry.providers import LimitField, Provider, ProviderType
 from registry.validators import (
     OWN_PREFIX,
     validate_alias,
@@ -31,6 +31,7 @@ __all__ = [
     "Alias",
     "AliasTarget",
     "Capability",
+    "LimitField",
     "LoadedRow",
     "Model",
     "Provider",

@@ -1,11 +1,23 @@
 """Provider: the row that says where a service lives, which language it speaks and how long to wait for it."""
 
+from urllib.parse import urlencode
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
-from registry.validators import validate_base_url, validate_characters, validate_extra_headers, validate_seconds
+from registry.validators import (
+    validate_auth_header,
+    validate_base_url,
+    validate_characters,
+    validate_endpoints,
+    validate_extra_headers,
+    validate_path,
+    validate_query,
+    validate_seconds,
+    validate_unsupported,
+)
 from vault.models import Secret
 
 
@@ -35,6 +47,23 @@ class ProviderType(models.TextChoices):
         """Whether a row must say where the provider lives."""
         return self is ProviderType.VLLM
 
+    @property
+    def default_auth_header(self) -> str:
+        """The header that carries the key when the row does not say; `Authorization` carries it as a Bearer token."""
+        return "x-api-key" if self is ProviderType.ANTHROPIC else "Authorization"
+
+    @property
+    def is_like_openai(self) -> bool:
+        """Whether it speaks chat completions, where the limit of an answer may stand in either of two fields."""
+        return self in {ProviderType.OPENAI, ProviderType.VLLM}
+
+
+class LimitField(models.TextChoices):
+    """The fields in which chat completions take the most tokens of an answer."""
+
+    MAX_TOKENS = "max_tokens", "max_tokens"
+    MAX_COMPLETION_TOKENS = "max_completion_tokens", "max_completion_tokens"
+
 
 class Provider(models.Model):
     """A service that answers: where it lives, which language it speaks and how long we wait for it."""
@@ -49,10 +78,10 @@ class Provider(models.Model):
         help_text="With or without /v1. Empty: the public address of this type.",
     )
     trusted_base_url = models.CharField(
-        max_length=500,
+        max_length=1300,
         blank=True,
         editable=False,
-        help_text="The base URL that a configuration file or command set; only that one may be a private address.",
+        help_text="The target that a configuration file or command set; only that one may be a private address.",
     )
     secret = models.ForeignKey(
         Secret,
@@ -81,6 +110,45 @@ class Provider(models.Model):
         validators=[validate_extra_headers],
         help_text='Sent with every call, such as {"X-Team": "search"}. Not for secrets.',
     )
+    auth_header = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_auth_header],
+        help_text="The header that carries the key, such as api-key; Authorization carries it as a Bearer token. "
+        "Empty: as this type has it.",
+    )
+    path = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[validate_path],
+        help_text="Where an endpoint is below the base URL, such as openai/deployments/{model}/{endpoint}. "
+        "Empty: the endpoint itself, below /v1 if the base URL has no path.",
+    )
+    query = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_query],
+        help_text='Parameters of every URL, such as {"api-version": "2024-10-21"}. Not for secrets: URLs are logged.',
+    )
+    unsupported = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_unsupported],
+        help_text="Fields that it refuses, such as seed, stream_options or messages[].name. They are left out, and the "
+        "answer names them in x-tokenhub-dropped-params.",
+    )
+    limit_field = models.CharField(
+        max_length=32,
+        blank=True,
+        choices=LimitField.choices,
+        help_text="The field in which it takes the most tokens of an answer to a chat. Empty: the caller's own.",
+    )
+    endpoints = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_endpoints],
+        help_text="What it has of chat, completions, embeddings and responses. Empty: as this type has it.",
+    )
     note = models.TextField(blank=True)
 
     # Trust is not part of the history: to revert to an old address must not bring back the trust it once had.
@@ -107,17 +175,59 @@ class Provider(models.Model):
                 name="provider_timeouts_are_positive",
                 violation_error_message="Every timeout is more than 0 seconds.",
             ),
+            models.CheckConstraint(
+                condition=Q(limit_field__in=["", *LimitField.values]),
+                name="provider_limit_field_is_known",
+                violation_error_message="The field for the limit is unknown.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(base_url="") | Q(auth_header="", path=""),
+                name="provider_that_differs_says_where",
+                violation_error_message="What differs belongs to an address: give the URL where it lives.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def clean(self) -> None:
-        """Say which field is missing before the database does."""
-        if self.type in ProviderType.values and ProviderType(self.type).needs_base_url and not self.base_url:
+        """Say which field is missing, or does not go with the others, before the database does."""
+        kind = ProviderType(self.type) if self.type in ProviderType.values else None
+        if kind and kind.needs_base_url and not self.base_url:
             raise ValidationError({"base_url": "A provider of this type needs the URL where it lives."})
+        if (self.auth_header or self.path or self.query) and not self.base_url:
+            told = "What differs belongs to an address: give the URL where it lives."
+            raise ValidationError({"base_url": told})
+        if kind and self.limit_field and not kind.is_like_openai:
+            raise ValidationError({"limit_field": "A provider of this type has one field for the limit only."})
+        extra = self.extra_headers if isinstance(self.extra_headers, dict) else {}
+        if self.auth_header.lower() in map(str.lower, extra):
+            raise ValidationError({"extra_headers": f"The header {self.auth_header} carries the key."})
+
+    @property
+    def key_header(self) -> str:
+        """The header that carries the key: the row's, or else that of its type."""
+        return self.auth_header or ProviderType(self.type).default_auth_header
+
+    @property
+    def target(self) -> str:
+        """All of the row that says where calls go, as one text; the base URL alone where nothing differs."""
+        if not self.path and not self.query:
+            return self.base_url
+        return f"{self.base_url} {self.path} {urlencode(self.query or {})}"
+
+    @property
+    def known_endpoints(self) -> frozenset[str]:
+        """What it has: as the row says, or else as its type has it."""
+        if self.endpoints:
+            return frozenset(self.endpoints)
+        kind = ProviderType(self.type)
+        usual = {"chat", "completions", "embeddings"} if kind.is_like_openai else set()
+        # many servers that are like OpenAI otherwise have no Responses: of those elsewhere the row must say so
+        at_home = kind is ProviderType.OPENAI and self.base_url.rstrip("/") in {"", kind.default_base_url}
+        return frozenset(usual | {"responses"} if at_home else usual)
 
     @property
     def may_be_private(self) -> bool:
         """Whether its address was set by someone with a shell, who may point it at a private network."""
-        return bool(self.base_url) and self.base_url == self.trusted_base_url
+        return bool(self.base_url) and self.target == self.trusted_base_url

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal, cast
+from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseFault
@@ -47,6 +49,18 @@ class ProviderFacts:
     idle_timeout: float
     total_timeout: float
     extra_headers: tuple[tuple[str, str], ...]
+    auth_header: str = "Authorization"
+    """The header that carries the key, `Authorization` as a Bearer token."""
+    path: str = ""
+    """Where an endpoint is below the base URL, with `{model}` and `{endpoint}` in it; empty for the usual place."""
+    query: str = ""
+    """The query of every URL, encoded."""
+    unsupported: tuple[str, ...] = ()
+    """Fields of a body that it refuses, such as `seed` or `messages[].name`."""
+    limit_field: Literal["", "max_tokens", "max_completion_tokens"] = ""
+    """Where it takes the most tokens of a chat's answer; empty where the caller chooses."""
+    endpoints: frozenset[str] = frozenset()
+    """What it has of `chat`, `completions`, `embeddings` and `responses`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +267,12 @@ def _provider_facts(row: Provider) -> ProviderFacts:
         idle_timeout=row.idle_timeout,
         total_timeout=row.total_timeout,
         extra_headers=tuple((row.extra_headers or {}).items()),
+        auth_header=row.key_header,
+        path=row.path,
+        query=urlencode(row.query or {}),
+        unsupported=tuple(row.unsupported or ()),
+        limit_field=cast(Literal["", "max_tokens", "max_completion_tokens"], row.limit_field),
+        endpoints=row.known_endpoints,
     )
 
 

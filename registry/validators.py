@@ -3,7 +3,7 @@
 import math
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -29,8 +29,21 @@ RESERVED_HEADERS = frozenset(
         "x-api-key",
     }
 )
+# Headers that carry keys although they are reserved, and some that others see or log and that never carry one.
+_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
+_OPEN_HEADERS = frozenset({"accept", "accept-encoding", "origin", "referer", "traceparent", "user-agent"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDERS = ("model", "endpoint")
+_PATH_PART = re.compile(r"(?:[A-Za-z0-9._~-]|\{model\}|\{endpoint\})+")
+_QUERY_NAME = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_SECRETIVE = frozenset({"access_token", "api-key", "api_key", "apikey", "key", "password", "secret", "sig", "token"})
+LONGEST_QUERY = 500
+_FIELD_PATH = re.compile(r"[A-Za-z0-9_-]+((\[\])?\.[A-Za-z0-9_-]+)*")
+_LONGEST_FIELD_PATH = 64  # what a response header names
+_INDISPENSABLE = frozenset({"input", "messages", "model", "prompt", "stream"})
+ENDPOINTS = ("chat", "completions", "embeddings", "responses")
 OWN_PREFIX = "tokenhub/"  # of the gateway's own virtual models
 validate_characters = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
@@ -66,6 +79,66 @@ def validate_extra_headers(value: Any) -> None:
             raise ValidationError("The header %(name)r is not a row's to set.", params={"name": name})
         if not isinstance(text, str) or not text.isascii() or not text.isprintable() or text != text.strip():
             raise ValidationError("The header %(name)s needs one line of ASCII text.", params={"name": name})
+
+
+def validate_auth_header(value: str) -> None:
+    """Refuse what is not the name of a header that may carry a key."""
+    lower = value.lower()
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValidationError("Give the name of a header, such as api-key.")
+    if lower in _OPEN_HEADERS or lower in RESERVED_HEADERS - _KEY_HEADERS:
+        raise ValidationError("The header %(name)s is not one for keys.", params={"name": value})
+
+
+def validate_path(value: str) -> None:
+    """Refuse what is not a relative path with the placeholder {endpoint}, and perhaps {model}."""
+    unknown = [name for name in _PLACEHOLDER.findall(value) if name not in _PLACEHOLDERS]
+    if unknown:
+        told = "Unknown placeholder: %(unknown)s. Known: {model}, {endpoint}."
+        raise ValidationError(told, params={"unknown": ", ".join(f"{{{name}}}" for name in unknown)})
+    parts = value.split("/")
+    if not all(_PATH_PART.fullmatch(part) and part.strip(".") for part in parts):
+        raise ValidationError("Give a path such as openai/deployments/{model}/{endpoint}, without a slash at its ends.")
+    if "{endpoint}" not in value:
+        raise ValidationError("A path says where {endpoint} stands, such as chat/completions.")
+
+
+def validate_query(value: Any) -> None:
+    """Refuse anything but `{name: text}` of plain names, which are not those of secrets."""
+    if not isinstance(value, dict):
+        raise ValidationError('Give an object of names and texts, such as {"api-version": "2024-10-21"}.')
+    for name, text in value.items():
+        if not _QUERY_NAME.fullmatch(name):
+            raise ValidationError("The name %(name)r has other than letters, digits and . _ ~ -", params={"name": name})
+        if name.lower() in _SECRETIVE:
+            told = "The name %(name)s is one of a secret: keys rest in the vault and are sent in a header."
+            raise ValidationError(told, params={"name": name})
+        if not isinstance(text, str) or not text.isprintable():
+            raise ValidationError("The parameter %(name)s needs one line of text.", params={"name": name})
+    if len(urlencode(value)) > LONGEST_QUERY:
+        raise ValidationError("The parameters are longer than %(most)s characters.", params={"most": LONGEST_QUERY})
+
+
+def validate_unsupported(value: Any) -> None:
+    """Refuse anything but a list of fields that a body can do without."""
+    validate_names(value, "fields")
+    for path in value:
+        if len(path) > _LONGEST_FIELD_PATH or not _FIELD_PATH.fullmatch(path):
+            told = "%(path)r is no field: give names such as seed, stream_options.include_usage or messages[].name."
+            raise ValidationError(told, params={"path": path})
+        if path in _INDISPENSABLE:
+            raise ValidationError("No request goes without %(path)s.", params={"path": path})
+
+
+def validate_endpoints(value: Any) -> None:
+    """Refuse anything but a list of known endpoints."""
+    validate_names(value, "endpoints")
+    unknown = [name for name in value if name not in ENDPOINTS]
+    if unknown:
+        raise ValidationError(
+            "Unknown: %(unknown)s. Known: %(known)s.",
+            params={"unknown": ", ".join(unknown), "known": ", ".join(ENDPOINTS)},
+        )
 
 
 def validate_public_id(value: str) -> None:

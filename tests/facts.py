@@ -25,6 +25,8 @@ def provider_facts(**changed: Any) -> ProviderFacts:
         "idle_timeout": 2.0,
         "total_timeout": 5.0,
         "extra_headers": (),
+        "auth_header": ProviderType(changed.get("type", ProviderType.ECHO)).default_auth_header,
+        "endpoints": frozenset({"chat", "completions", "embeddings"}),
     }
     return ProviderFacts(**facts | changed)
 

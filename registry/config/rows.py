@@ -10,7 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from registry.config.difference import Facts
 from registry.config.faults import ConfigInvalid, Fault, nearest, within
 from registry.config.schema import ALIAS, MODEL, PROVIDER, Config, Entry, survey
-from registry.models import Alias, AliasTarget, Model, Provider, ProviderType, Strategy
+from registry.models import Alias, AliasTarget, LimitField, Model, Provider, ProviderType, Strategy
 from vault.models import Secret, validate_key
 
 Row = Provider | Model | Alias
@@ -19,7 +19,9 @@ KINDS: Mapping[str, type[Row]] = {"provider": Provider, "model": Model, "alias":
 # Field of the file -> column, for what a row holds by value. A provider's key, a model's provider and an alias's models
 # are other rows.
 COLUMNS: Mapping[type[Row], Mapping[str, str]] = {
-    Provider: {name: name for name in (*PROVIDER, "trusted_base_url") if name not in {"api_key", "api_key_env"}},
+    Provider: {
+        name: name for name in (*PROVIDER, "trusted_base_url") if name not in {"api_key", "api_key_env", "preset"}
+    },
     Model: {name: name for name in MODEL if name != "provider"} | {"id": "public_id"},
     Alias: {name: name for name in ALIAS if name != "models"},
 }
@@ -31,7 +33,7 @@ def row_of(entry: Entry) -> Row:
     columns = COLUMNS[kind]
     row = kind(**{columns[name]: value for name, value in entry.given.items() if name in columns})
     if isinstance(row, Provider):
-        row.trusted_base_url = row.base_url  # whoever can load a file has a shell
+        row.trusted_base_url = row.target  # whoever can load a file has a shell
     return row
 
 
@@ -116,5 +118,5 @@ def _told(row: Row, column: str, error: ValidationError) -> str:
     told = " ".join(error.messages)
     if error.code != "invalid_choice":
         return told
-    known = {"type": ProviderType, "strategy": Strategy}[column].values
+    known = {"type": ProviderType, "strategy": Strategy, "limit_field": LimitField}[column].values
     return told.rstrip(".") + nearest(getattr(row, column), known)

@@ -10,6 +10,7 @@ from registry.config import values
 from registry.config.faults import ConfigInvalid, Fault, nearest, quoted, within
 from registry.config.strict import parse
 from registry.config.values import WrongValue
+from registry.presets import PRESETS
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "fixtures" / "config" / "default.json"
 
@@ -20,6 +21,7 @@ SERVER: Fields = {"host": values.text, "port": values.port}
 VAULT: Fields = {"encryption_key_env": values.variable}
 PROVIDER: Fields = {
     "name": values.text,
+    "preset": values.text,
     "type": values.text,
     "api_key_env": values.variable,
     "api_key": values.secret,
@@ -31,6 +33,12 @@ PROVIDER: Fields = {
     "idle_timeout": values.number,
     "total_timeout": values.number,
     "extra_headers": values.headers,
+    "auth_header": values.text,
+    "path": values.text,
+    "query": values.headers,
+    "unsupported": values.names,
+    "limit_field": values.text,
+    "endpoints": values.names,
 }
 MODEL: Fields = {
     "id": values.text,
@@ -134,7 +142,10 @@ def survey(source: str | Path) -> tuple[Config, list[Fault]]:
     config = Config(
         server=Server(**reader.fields(document.get("server", {}), SERVER, "server")),
         vault=Vault(**reader.fields(document.get("vault", {}), VAULT, "vault")),
-        providers=tuple(starmap(_provider, reader.listed(document, "providers", PROVIDER, required=("name", "type")))),
+        providers=tuple(
+            Entry("provider", given.get("name", ""), path, reader.with_preset(given, path))
+            for path, given in reader.listed(document, "providers", PROVIDER, required=("name", "type"))
+        ),
         models=tuple(
             starmap(_model, reader.listed(document, "models", MODEL, required=("id", "provider", "context_size")))
         ),
@@ -155,10 +166,6 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         problem = f"not UTF-8: byte {error.start} cannot be read"
     raise ConfigInvalid([Fault("", problem)])
-
-
-def _provider(path: str, given: dict[str, Any]) -> Entry:
-    return Entry("provider", given.get("name", ""), path, given)
 
 
 def _model(path: str, given: dict[str, Any]) -> Entry:
@@ -211,6 +218,16 @@ class _Reader:
             yield path, self.fields(value, fields, path)
             self._check_required(value, required, path)
 
+    def with_preset(self, given: dict[str, Any], path: str) -> dict[str, Any]:
+        """The fields of a provider with those of its preset, if it names one, wherever it does not give its own."""
+        if "preset" not in given:
+            return given
+        name = given["preset"]
+        if name not in PRESETS:
+            self.add(within(path, "preset"), f"no preset has the name {quoted(name)}{nearest(name, PRESETS)}")
+            return given
+        return {**PRESETS[name].fields, **given}
+
     def with_targets(self, given: dict[str, Any], path: str) -> dict[str, Any]:
         """The fields of an alias with its models as `Target`s; a text stands for an object with that id."""
         targets = []
@@ -226,8 +243,11 @@ class _Reader:
         return {**given, "models": targets}
 
     def _check_required(self, value: Any, required: Collection[str], path: str) -> None:
+        if not isinstance(value, dict):
+            return
+        by_preset = {"type"} if "preset" in value else set()
         for name in required:
-            if isinstance(value, dict) and name not in value:
+            if name not in value and name not in by_preset:
                 self.add(within(path, name), "missing")
 
     def compare(self, config: Config) -> None:

@@ -14,6 +14,7 @@ from hypothesis.extra.django import TestCase
 
 from registry.config import export, load, read
 from registry.models import Capability, LoadedRow, Model, Provider, ProviderType
+from registry.validators import ENDPOINTS
 from vault.models import Secret
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "config"
@@ -52,6 +53,13 @@ providers = st.fixed_dictionaries(
         "idle_timeout": seconds,
         "total_timeout": seconds,
         "extra_headers": st.dictionaries(header_names, header_texts, max_size=2),
+        "auth_header": st.sampled_from(["", "api-key", "Authorization"]),
+        "path": st.sampled_from(["", "teams/{endpoint}", "a.b/{model}/{endpoint}"]),
+        "query": st.dictionaries(st.from_regex(r"v[A-Za-z0-9.-]{0,5}", fullmatch=True), header_texts, max_size=2),
+        "unsupported": st.lists(
+            st.sampled_from(["seed", "stream_options.include_usage", "messages[].name"]), unique=True
+        ),
+        "endpoints": st.lists(st.sampled_from(ENDPOINTS), unique=True),
     }
 )
 models = st.fixed_dictionaries(
@@ -91,7 +99,8 @@ class RoundTrip(TestCase):
     ) -> None:
         secret = Secret.objects.create(name="s", env_name=variable) if variable else None
         for name, fields in some.items():
-            provider = Provider(name=name, secret=secret, trusted_base_url=fields["base_url"], **fields)
+            provider = Provider(name=name, secret=secret, **fields)
+            provider.trusted_base_url = provider.target
             provider.save()
         for name, fields in others.items():
             Model.objects.create(public_id=name, provider=provider, **fields)
