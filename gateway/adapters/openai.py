@@ -1,17 +1,18 @@
 """The adapter for OpenAI and whatever speaks like it: bodies and events are relayed byte for byte."""
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
 
+from gateway.adapters import addressing
 from gateway.adapters.base import HttpAdapter, events
 from gateway.adapters.transport import Outgoing, Reply
 from gateway.conversation import Conversation, Piece
 from gateway.errors import Broken
 from gateway.exchange import CHAT, COMPLETION, Delta, Finish, Request, Usage
-from gateway.wire import chat, chat_stream, openai
+from gateway.wire import chat, chat_stream, omission, openai
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions"}
@@ -20,18 +21,33 @@ _PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions"}
 class OpenAIAdapter(HttpAdapter):
     """Speaks chat completions, and text completions with models for them.
 
-    A base URL may end before `/v1` or go beyond it.
+    A base URL may end before `/v1` or go beyond it. What else differs is said by the provider's row.
     """
 
     limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    """Where the limit of a translated chat stands if the row does not say."""
 
-    def probe(self, provider: ProviderFacts) -> Outgoing:
-        """Ask for the list of models."""
-        return Outgoing(f"{endpoint_base(provider)}/models", _credentials(provider), method="GET")
+    def probe(self, provider: ProviderFacts) -> Outgoing | None:
+        """Ask for the list of models, where there is a place for it."""
+        if not addressing.has_place(provider):
+            return None
+        where = addressing.url(provider, endpoint_base(provider), "models")
+        return Outgoing(where, addressing.credentials(provider), method="GET")
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
         """Relay chats, and completions to models that are no chat models: those refuse them."""
-        return request.format == CHAT or (request.format == COMPLETION and "chat" not in model.capabilities)
+        if request.format == COMPLETION:
+            return "chat" not in model.capabilities and "completions" in model.provider.endpoints
+        return request.format == CHAT
+
+    def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
+        """Return what a translation leaves out, and what the provider refuses of a body."""
+        lost = super().dropped(request, model)
+        refused = model.provider.unsupported
+        if not refused:
+            return lost
+        body = request.fields if self.relays(request, model) else self._chat(request, model, stream=False)
+        return tuple(dict.fromkeys((*lost, *omission.present(body, refused))))
 
     def losses(self, conversation: Conversation) -> Sequence[str]:
         """Return what a chat has no place for."""
@@ -39,11 +55,17 @@ class OpenAIAdapter(HttpAdapter):
 
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
         """Return the caller's body under the provider's name of the model, or the conversation as a chat."""
+        refused = model.provider.unsupported
         if self.relays(request, model):
-            return _post(model, request.format, openai.write_relayed(request, model.name))
-        asked = request.conversation.get()
-        body = chat.write_conversation(asked, model=model.name, stream=request.stream, limit=self.limit)
-        return _post(model, CHAT, orjson.dumps(body))
+            limit = model.provider.limit_field
+            body = openai.write_relayed(request, model.name, unsupported=refused, limit=limit)
+            return _post(model, request.format, body)
+        asked = self._chat(request, model, stream=request.stream)
+        return _post(model, CHAT, orjson.dumps(omission.without(asked, refused)))
+
+    def _chat(self, request: Request, model: ModelFacts, *, stream: bool) -> dict[str, Any]:
+        limit = model.provider.limit_field or self.limit
+        return chat.write_conversation(request.conversation.get(), model=model.name, stream=stream, limit=limit)
 
     def told(self, reply: Reply, request: Request, model: ModelFacts) -> Generator[Delta | Finish | Usage]:
         """Yield what a reply says: as it came, or translated."""
@@ -69,11 +91,9 @@ def endpoint_base(provider: ProviderFacts) -> str:
 
 
 def _post(model: ModelFacts, form: str, body: bytes) -> Outgoing:
-    return Outgoing(f"{endpoint_base(model.provider)}/{_PATHS[form]}", _credentials(model.provider), body)
-
-
-def _credentials(provider: ProviderFacts) -> dict[str, str]:
-    return {"Authorization": f"Bearer {provider.key.reveal()}"} if provider.key else {}
+    provider = model.provider
+    where = addressing.url(provider, endpoint_base(provider), _PATHS[form], model=model.name)
+    return Outgoing(where, addressing.credentials(provider), body)
 
 
 def _relay_stream(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gateway.adapters.openai import OpenAIAdapter
-from gateway.exchange import CHAT, Request
+from gateway.exchange import CHAT, COMPLETION, Request
 from registry.snapshot import ModelFacts
 
 
@@ -14,4 +14,6 @@ class VllmAdapter(OpenAIAdapter):
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
         """Relay whatever the model can do: here one model serves chats and completions alike."""
+        if request.format == COMPLETION:
+            return request.format in model.capabilities and "completions" in model.provider.endpoints
         return request.format == CHAT or request.format in model.capabilities

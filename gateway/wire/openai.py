@@ -3,22 +3,25 @@
 Source: the public API reference of OpenAI and the types of its official SDKs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import orjson
 
 from gateway import tokens
 from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import CHAT, COMPLETION, Once, Policy, Request, Usage
-from gateway.wire import bodies, chat, completions, failures, sse
+from gateway.wire import bodies, chat, completions, failures, omission, sse
 from gateway.wire.fields import Fields, as_count, as_object, as_objects, load
 
 DONE: Final = b"[DONE]"
 _LONGEST_NAME: Final = 200
 
 # The fields that the gateway sets anew for each provider, and those that are its own and go nowhere.
-_HEAD: Final = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", *Policy.FIELDS)
+_LIMITS: Final = ("max_completion_tokens", "max_tokens")  # of both, the first counts
+_HEAD: Final = ("model", "stream", "stream_options", *_LIMITS, *Policy.FIELDS)
 _TOOLS: Final = ("tools", "functions")
 
 
@@ -92,15 +95,30 @@ def _read(
     )
 
 
-def write_relayed(request: Request, model: str) -> bytes:
+def write_relayed(request: Request, model: str, *, unsupported: Sequence[str] = (), limit: str = "") -> bytes:
     """Return the body for a provider that speaks this format: the caller's own with the provider's name of the model.
 
-    A stream is always asked to end with its usage, whether or not the caller wants to see it.
+    A stream is always asked to end with its usage, whether or not the caller wants to see it. `limit` names the one
+    field in which a chat takes the most tokens, `unsupported` the paths of those that are left out.
     """
     head = {name: value for name, value in request.head.items() if name not in Policy.FIELDS} | {"model": model}
     if request.stream:
         head["stream_options"] = {**(head.get("stream_options") or {}), "include_usage": True}
-    return bodies.join(head, request.rest)
+    if limit and request.format == CHAT:
+        head = _limited_by(limit, head)
+    if not unsupported:
+        return bodies.join(head, request.rest)
+    fields = {name: value for name, value in request.fields.items() if name not in request.head}
+    kept = omission.without(fields, unsupported)
+    rest = request.rest if kept is fields else orjson.dumps(kept)
+    return bodies.join(omission.without(head, unsupported), rest)
+
+
+def _limited_by(limit: str, head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with the limit under this name, be it the caller's or the gateway's."""
+    given = [head[name] for name in _LIMITS if head.get(name) is not None]
+    others = {name: value for name, value in head.items() if name not in _LIMITS}
+    return others | ({limit: given[0]} if given else {})
 
 
 @dataclass(frozen=True, slots=True)
