@@ -1,6 +1,7 @@
 """The admin's forms: fields for lists and prices, where a browser may point a provider, and edits that meet."""
 
 import hmac
+import json
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from django.forms.models import model_to_dict
 
 from registry import addresses
 from registry.models import CAPABILITIES_RULE, Capability, Model, Provider, ProviderType
+from registry.presets import PRESETS, Preset
 from registry.validators import validate_base_url
 from vault.crypto import KeyProblem, Unopenable
 from vault.models import Secret, SecretMissing
@@ -69,11 +71,44 @@ class PlainDecimalField(forms.DecimalField):
 class ProviderFields(forms.ModelForm[Provider]):
     """A provider as a browser edits it. A key goes to a new address only with somebody who knows it."""
 
+    preset = forms.ChoiceField(
+        required=False,
+        choices=[("", "none"), *((name, preset.title) for name, preset in PRESETS.items())],
+        help_text="A service that is known: fills in those of the fields below that are empty.",
+    )
+    unsupported = NamesField(
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text=Provider._meta.get_field("unsupported").help_text + " Separated by commas.",  # noqa: SLF001
+    )
+    endpoints = NamesField(
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text=Provider._meta.get_field("endpoints").help_text + " Separated by commas.",  # noqa: SLF001
+    )
     key_again = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "class": "vTextField"}),
-        help_text="Only where a key is to be sent to an address other than before: the key itself, once more.",
+        help_text="Only where a key is to be sent to another address, or in another header, than before: the key "
+        "itself, once more.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "preset" not in self.fields:
+            return
+        texts = {name: _texts(preset) for name, preset in PRESETS.items()}
+        self.fields["preset"].widget.attrs["data-presets"] = json.dumps(texts)
+        chosen = texts.get(self.data.get(self.add_prefix("preset"), ""), {})
+        # before anything is validated, so that what a preset says is judged like what a person types
+        filled: Any = self.data.copy() if chosen else self.data  # type: ignore[attr-defined]  # of a request, a QueryDict
+        for name, text in chosen.items():
+            if self._is_empty(name):
+                filled[self.add_prefix(name)] = text
+        self.data = filled
+
+    def _is_empty(self, name: str) -> bool:
+        return self.data.get(self.add_prefix(name), "").strip() in {"", "{}", "[]"}
 
     def clean(self) -> dict[str, Any]:
         """Refuse to lead a key away."""
@@ -82,40 +117,83 @@ class ProviderFields(forms.ModelForm[Provider]):
         return cleaned
 
     def check_destination(self, cleaned: dict[str, Any]) -> None:
-        """Add an error where a key would be sent to an address to which it was not sent before."""
-        secret, url = cleaned.get("secret"), cleaned.get("base_url")
-        if not secret or not url or self.has_error("key_again"):
+        """Add an error where calls would go where nobody allowed them to, or a key where it was not sent before.
+
+        Neither a path nor a query leads to another host, so they lead no key away, but they do reach other things at a
+        private address. A header that is not meant for keys may be shown to others by the very service that gets it.
+        """
+        if not {"type", "base_url", "auth_header", "path", "query"} <= cleaned.keys():
+            return
+        asked = Provider(**{name: cleaned[name] for name in ("type", "base_url", "auth_header", "path", "query")})
+        self._check_private(asked)
+        secret = cleaned.get("secret")
+        if not secret or not _address(asked) or self.has_error("key_again"):
             return
         saved = Provider.objects.filter(pk=self.instance.pk, secret=secret).first()
-        known = [saved.base_url or ProviderType(saved.type).default_base_url] if saved else []
-        known += [kind.default_base_url for kind in ProviderType if kind.needs_key and kind == cleaned.get("type")]
-        if _destination(url) in map(_destination, filter(None, known)):
+        known = [saved] if saved else []
+        known += [Provider(type=kind) for kind in ProviderType if kind.needs_key and kind == asked.type]
+        if _destination(asked) in [_destination(each) for each in known if _address(each)]:
             return
         # as it is, and until the provider is saved: from then on no other variable takes its place
         secret = Secret.objects.select_for_update().filter(pk=secret.pk).first()
         if secret is None or not _is_key_of(secret, cleaned.get("key_again") or ""):
             self.add_error(
-                "key_again", "The key would be sent to another address than before: enter it once more to allow that."
+                "key_again",
+                "The key would be sent to another address, or in another header, than before: enter it once more to "
+                "allow that.",
             )
+
+    def _check_private(self, asked: Provider) -> None:
+        saved = Provider.objects.filter(pk=self.instance.pk).first()
+        known = (saved.target, saved.trusted_base_url) if saved else ()
+        if asked.target in known or self.has_error("path"):
+            return
+        if reason := _private_reason(asked.base_url):
+            self.add_error("path", f"{reason}, and only with the path and the query that it says.")
+
+    def clean_query(self) -> dict[str, str]:
+        """An empty text is no parameters."""
+        return self.cleaned_data["query"] or {}
 
     def clean_base_url(self) -> str:
         """Refuse private addresses, unless they were set with a shell or are listed in the settings."""
         url: str = self.cleaned_data["base_url"]
         known = Provider.objects.filter(pk=self.instance.pk).values_list("base_url", "trusted_base_url").first() or ()
-        if not url or url in known:
+        if not url or url in [target.partition(" ")[0] for target in known]:  # its path and query are looked at later
             return url
         validate_base_url(url)
-        host, port = addresses.endpoint(url)
-        address = addresses.literal(host)
-        listed = addresses.is_listed((host, port), settings.TOKENHUB_PRIVATE_UPSTREAMS)
-        reason = address and addresses.verdict(address, private_allowed=listed)
-        if reason:
+        if reason := _private_reason(url):
             raise ValidationError("%(reason)s.", params={"reason": reason})
         return url
 
 
-def _destination(url: str) -> tuple[str, str, int]:
-    return (urlsplit(url).scheme, *addresses.endpoint(url))
+def _private_reason(url: str) -> str:
+    """Why a browser may not lead calls to a URL; empty where it may, or where only a name server could tell."""
+    if not url:
+        return ""
+    host, port = addresses.endpoint(url)
+    address = addresses.literal(host)
+    listed = addresses.is_listed((host, port), settings.TOKENHUB_PRIVATE_UPSTREAMS)
+    return addresses.verdict(address, private_allowed=listed) if address else ""
+
+
+def _texts(preset: Preset) -> dict[str, str]:
+    """The fields of a preset as a person would type them."""
+    return {name: _text(value) for name, value in preset.fields.items()}
+
+
+def _text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _address(provider: Provider) -> str:
+    return provider.base_url or ProviderType(provider.type).default_base_url
+
+
+def _destination(provider: Provider) -> tuple[str, str, int, str]:
+    """Where a key goes: scheme, host and port, and the header that carries it."""
+    url = _address(provider)
+    return (urlsplit(url).scheme, *addresses.endpoint(url), provider.key_header.lower())
 
 
 def _is_key_of(secret: Secret, text: str) -> bool:
@@ -186,6 +264,8 @@ class MergesEdits(forms.ModelForm[Any]):
 
 class ProviderEdit(MergesEdits, ProviderFields):
     """A provider that exists already."""
+
+    preset = None  # type: ignore[assignment]  # how Django takes an inherited field away
 
     def clean(self) -> dict[str, Any]:
         """Merge, and look once more where the key of now would go."""
