@@ -214,7 +214,12 @@ class Provider(models.Model):
         """All of the row that says where calls go, as one text; the base URL alone where nothing differs."""
         if not self.path and not self.query:
             return self.base_url
-        return f"{self.base_url} {self.path} {urlencode(self.query or {})}"
+        return f"{self.base_url} {self.path} {self.encoded_query}"
+
+    @property
+    def encoded_query(self) -> str:
+        """The parameters as a URL has them, in one order: databases keep none."""
+        return urlencode(sorted((self.query or {}).items()))
 
     @property
     def known_endpoints(self) -> frozenset[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, cast
-from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseFault
@@ -269,7 +268,7 @@ def _provider_facts(row: Provider) -> ProviderFacts:
         extra_headers=tuple((row.extra_headers or {}).items()),
         auth_header=row.key_header,
         path=row.path,
-        query=urlencode(row.query or {}),
+        query=row.encoded_query,
         unsupported=tuple(row.unsupported or ()),
         limit_field=cast(Literal["", "max_tokens", "max_completion_tokens"], row.limit_field),
         endpoints=row.known_endpoints,

@@ -199,6 +199,19 @@ def test_a_file_names_the_field_at_fault(fields: str, fault: str) -> None:
 
 
 @pytest.mark.django_db
+def test_a_file_trusts_a_query_in_any_order() -> None:
+    """PostgreSQL keeps names in an order of its own: shorter ones first."""
+    entry = (
+        '{"name": "p", "type": "vllm", "base_url": "http://10.0.0.1", "query": {"version": "1", "b": "2", "a": "3"}}'
+    )
+    for _ in range(2):
+        load(read(f'{{"providers": [{entry}]}}'), keep_edits=False, reason="test")
+        row = Provider.objects.get()
+        assert (row.may_be_private, row.encoded_query) == (True, "a=3&b=2&version=1")
+    assert load(read(f'{{"providers": [{entry}]}}'), keep_edits=False, reason="test").is_empty
+
+
+@pytest.mark.django_db
 def test_a_file_trusts_a_private_address_with_its_path() -> None:
     text = '{"providers": [{"name": "p", "type": "vllm", "base_url": "http://10.0.0.1", "path": "v2/{endpoint}"}]}'
     load(read(text), keep_edits=False, reason="test")
