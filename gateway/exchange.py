@@ -8,6 +8,7 @@ from gateway.conversation import Conversation
 
 CHAT: Final = "chat"
 COMPLETION: Final = "completion"
+MESSAGES: Final = "messages"
 PLAIN: Final = "plain"
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
@@ -81,7 +82,7 @@ class Request:
     """
 
     format: str
-    """The caller's wire format: `chat`, `completion`, or `plain` for the gateway's own requests."""
+    """The caller's wire format: `chat`, `completion`, `messages`, or `plain` for the gateway's own requests."""
     needs: frozenset[str]
     """What a model must be capable of beside the format itself, such as `tools`."""
     fields: Mapping[str, Any]
@@ -96,6 +97,8 @@ class Request:
     conversation: Once[Conversation]
     """What is asked, for providers that do not speak the caller's format; raises `Untranslatable`."""
     policy: Policy = Policy()
+    forwarded: Mapping[str, str] = field(default_factory=dict)
+    """The caller's headers that providers of the same format are to see."""
 
     def with_room(self, room: int) -> Self:
         """Return the request with no more than so many tokens of output."""

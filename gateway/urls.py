@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from gateway.views import health
 from gateway.views.adversarial import Adversarial
 from gateway.views.chat import ChatCompletions, Completions
+from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
 from gateway.views.probe import test_model
@@ -14,6 +15,8 @@ app_name = "gateway"
 urlpatterns = [
     path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
     path("v1/completions", Completions.as_view(), name="completions"),
+    path("v1/messages", Messages.as_view(), name="messages"),
+    path("v1/messages/count_tokens", CountTokens.as_view(), name="count-tokens"),
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),

@@ -11,8 +11,8 @@ from gateway.adapters import addressing
 from gateway.adapters.base import HttpAdapter
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
-from gateway.exchange import Finish, Request
-from gateway.wire import anthropic, anthropic_stream, omission
+from gateway.exchange import MESSAGES, Finish, Request
+from gateway.wire import anthropic, anthropic_stream, messages, omission
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _VERSION: Final = "2023-06-01"
@@ -23,29 +23,51 @@ class AnthropicAdapter(HttpAdapter):
 
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return why a conversation cannot be said in Messages, such as arguments of a call that are no object."""
+        if self.relays(request, model):
+            return ""
         return super().obstacle(request, model) or anthropic.obstacle(request.conversation.get())
 
     def losses(self, conversation: Conversation) -> Sequence[str]:
         """Return what Messages have no place for."""
         return anthropic.losses(conversation)
 
+    def relays(self, request: Request, model: ModelFacts) -> bool:
+        """Relay messages."""
+        return request.format == MESSAGES
+
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
-        """Return the conversation as a message."""
-        body = omission.without(_message(request, model), model.provider.unsupported)
-        where = addressing.url(model.provider, _root(model.provider), "messages", model=model.name)
-        return Outgoing(where, _headers(model.provider), orjson.dumps(body))
+        """Return the caller's message under the provider's name of the model, or the conversation as one."""
+        refused = model.provider.unsupported
+        if self.relays(request, model):
+            body = messages.write_relayed(request, model.name, room=_room(request, model), unsupported=refused)
+        else:
+            body = orjson.dumps(omission.without(_message(request, model), refused))
+        return self._post(request, model, "messages", body)
+
+    def _post(self, request: Request, model: ModelFacts, endpoint: str, body: bytes) -> Outgoing:
+        where = addressing.url(model.provider, _root(model.provider), endpoint, model=model.name)
+        return Outgoing(where, {**_headers(model.provider), **request.forwarded}, body)
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
         """Return what a translation leaves out, and what the provider refuses of it."""
         lost = super().dropped(request, model)
         refused = model.provider.unsupported
-        return (*lost, *omission.present(_message(request, model), refused)) if refused else lost
+        if not refused:
+            return lost
+        body = request.fields if self.relays(request, model) else _message(request, model)
+        return (*lost, *omission.present(body, refused))
 
     def probe(self, provider: ProviderFacts) -> Outgoing | None:
         """Ask for the list of models, where there is a place for it."""
         if not addressing.has_place(provider):
             return None
         return Outgoing(addressing.url(provider, _root(provider), "models"), _headers(provider), method="GET")
+
+    def counts(self, request: Request, model: ModelFacts) -> Outgoing | None:
+        """Ask how many tokens a message takes, which costs nothing; None for what is no message."""
+        if not self.relays(request, model):
+            return None
+        return self._post(request, model, "messages/count_tokens", messages.write_question(request, model.name))
 
     def reader(self) -> anthropic_stream.StreamReader:
         """Return a reader of Anthropic's events."""
@@ -57,9 +79,12 @@ class AnthropicAdapter(HttpAdapter):
 
 
 def _message(request: Request, model: ModelFacts) -> dict[str, Any]:
-    room = tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
-    asked = request.conversation.get()
+    asked, room = request.conversation.get(), _room(request, model)
     return anthropic.write_conversation(asked, model=model.name, stream=request.stream, max_tokens=room)
+
+
+def _room(request: Request, model: ModelFacts) -> int:
+    return tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
 
 
 def _root(provider: ProviderFacts) -> str:

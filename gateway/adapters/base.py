@@ -10,7 +10,7 @@ from gateway.errors import InvalidRequest, ProviderFailure
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
-from gateway.wire.formats import new_writer
+from gateway.wire.formats import RELAYS, new_writer
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
@@ -32,6 +32,10 @@ class Adapter(ABC):
 
     def probe(self, provider: ProviderFacts) -> Outgoing | None:
         """Return a request that only shows whether a provider is there; None where there is nothing to ask."""
+        return None
+
+    def counts(self, request: Request, model: ModelFacts) -> Outgoing | None:
+        """Return a request that asks how many tokens a prompt takes; None where the provider does not tell."""
         return None
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
@@ -61,7 +65,7 @@ class Adapter(ABC):
 
 
 class HttpAdapter(Adapter):
-    """An adapter for a provider that is called with one POST; as it stands it translates, and relays override it."""
+    """An adapter for a provider that is called with one POST, whose answer is relayed or translated."""
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
@@ -70,11 +74,10 @@ class HttpAdapter(Adapter):
         with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
             if reply.status != 200:
                 raise _failure(reply, model)
-            yield from self.told(reply, request, model)
-
-    def told(self, reply: Reply, request: Request, model: ModelFacts) -> Generator[Delta | Finish | Usage]:
-        """Yield what a reply says, in the caller's format."""
-        yield from written(self._pieces(reply, request), request, model)
+            if self.relays(request, model):
+                yield from relayed(reply, request)
+            else:
+                yield from written(self._pieces(reply, request), request, model)
 
     def _pieces(self, reply: Reply, request: Request) -> Iterator[Piece | Finish | Usage]:
         if not request.stream:
@@ -118,6 +121,30 @@ def written(
             yield piece  # at once: what is known is booked even if the caller leaves at this event
         if raw := writer.write(piece):
             yield Delta(raw, content=not request.stream or not isinstance(piece, Finish))
+
+
+def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]:
+    """Yield an answer in the provider's own bytes; what it tells of itself goes before the event that tells it.
+
+    So what is known is booked even if the caller leaves at this event.
+    """
+    relay = RELAYS[request.format]
+    if not request.stream:
+        raw = reply.whole()
+        yield relay.read_answer(raw)
+        yield Delta(raw)
+        return
+    passing = relay.passing(request)
+    for event in events(reply):
+        seen = passing.read(event)
+        if seen.tells is not None:
+            yield seen.tells
+        if not seen.hidden:
+            yield Delta(event, content=seen.content)
+        if seen.done:
+            reply.settle()
+            return
+    yield passing.close()
 
 
 def events(reply: Reply) -> Iterator[bytes]:

@@ -1,17 +1,16 @@
 """The adapter for OpenAI and whatever speaks like it: bodies and events are relayed byte for byte."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
 
 from gateway.adapters import addressing
-from gateway.adapters.base import HttpAdapter, events
-from gateway.adapters.transport import Outgoing, Reply
+from gateway.adapters.base import HttpAdapter
+from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
-from gateway.errors import Broken
-from gateway.exchange import CHAT, COMPLETION, Delta, Finish, Request, Usage
+from gateway.exchange import CHAT, COMPLETION, Finish, Request
 from gateway.wire import chat, chat_stream, omission, openai
 from registry.snapshot import ModelFacts, ProviderFacts
 
@@ -67,15 +66,6 @@ class OpenAIAdapter(HttpAdapter):
         limit = model.provider.limit_field or self.limit
         return chat.write_conversation(request.conversation.get(), model=model.name, stream=stream, limit=limit)
 
-    def told(self, reply: Reply, request: Request, model: ModelFacts) -> Generator[Delta | Finish | Usage]:
-        """Yield what a reply says: as it came, or translated."""
-        if not self.relays(request, model):
-            yield from super().told(reply, request, model)
-        elif request.stream:
-            yield from _relay_stream(reply, request)
-        else:
-            yield from _relay_whole(reply)
-
     def reader(self) -> chat_stream.StreamReader:
         """Return a reader of chat completion chunks."""
         return chat_stream.StreamReader()
@@ -94,33 +84,3 @@ def _post(model: ModelFacts, form: str, body: bytes) -> Outgoing:
     provider = model.provider
     where = addressing.url(provider, endpoint_base(provider), _PATHS[form], model=model.name)
     return Outgoing(where, addressing.credentials(provider), body)
-
-
-def _relay_stream(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]:
-    """Yield each event as it came; the usage that the caller did not ask for is read and left out."""
-    usage: Usage | None = None
-    reason = ""
-    seen_content = False
-    for event in events(reply):
-        told = openai.read_event(event, seen_content=seen_content)
-        usage = told.usage or usage
-        reason = told.reason or reason
-        seen_content = seen_content or told.content
-        if told.usage or (told.done and (reason or seen_content)):
-            yield Finish(reason, usage)  # at once: what is known is booked even if the caller leaves at this event
-        if not told.usage_only or request.include_usage:
-            yield Delta(event, content=told.content)
-        if told.done and (reason or seen_content):
-            reply.settle()
-            return
-    if not reason:
-        raise Broken("The provider's stream ended before its answer did.")
-    yield Finish(reason, usage)
-
-
-def _relay_whole(reply: Reply) -> Generator[Delta | Finish | Usage]:
-    """Yield the answer as it came."""
-    raw = reply.whole()
-    told = openai.read_answer(raw)
-    yield Finish(told.reason, told.usage)
-    yield Delta(raw)

@@ -91,10 +91,14 @@ class GatewayView(APIView):
             journal.log(self.call)
         return super().finalize_response(request, response, *args, **kwargs)
 
+    def answer_headers(self) -> dict[str, str]:
+        """Return the headers that every answer of this endpoint has."""
+        return journal.headers(self.call)
+
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]  # no body
         """Say which methods there are."""
         self.call.status = 204
-        headers = {"Allow": ", ".join(self.allowed_methods)} | journal.headers(self.call)
+        headers = {"Allow": ", ".join(self.allowed_methods)} | self.answer_headers()
         return HttpResponse(status=204, headers=headers)
 
     def json(self, body: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
@@ -104,7 +108,7 @@ class GatewayView(APIView):
     def answer(self, raw: bytes, *, status: int = 200) -> WholeAnswer:
         """Return JSON bytes as an answer with the headers of the call."""
         self.call.status = status
-        return WholeAnswer(raw, status=status, content_type="application/json", headers=journal.headers(self.call))
+        return WholeAnswer(raw, status=status, content_type="application/json", headers=self.answer_headers())
 
 
 class Asked(Protocol):
@@ -178,7 +182,7 @@ class GenerationView(GatewayView, Generic[A]):
         return StreamingHttpResponse(
             EventStream(self.call, chain([first], pieces), held, self.error_event),
             content_type="text/event-stream; charset=utf-8",
-            headers=journal.headers(self.call) | _STREAM_HEADERS,
+            headers=self.answer_headers() | _STREAM_HEADERS,
         )
 
     def _pieces(self, asked: A, patience: Patience) -> Generator[bytes]:

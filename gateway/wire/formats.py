@@ -7,25 +7,33 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.conversation import Piece, Words
-from gateway.exchange import CHAT, COMPLETION, PLAIN, Finish, Request
-from gateway.wire import chat_stream, completion_stream
+from gateway.exchange import CHAT, COMPLETION, MESSAGES, PLAIN, Finish, Request
+from gateway.wire import anthropic_writers, chat_stream, completion_stream, messages, openai
+from gateway.wire.passing import Passing
 from gateway.wire.pieces import Writer
+
+Head = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How an answer is written: `stream(head, include_usage=…)` and `whole(head)`; `head` has an id with `prefix`."""
+    """How answers are written: `head` has the model's name, the time, and an id that begins with `prefix`."""
 
     prefix: str
-    stream: Callable[..., Writer]
-    whole: Callable[[Mapping[str, Any]], Writer]
+    stream: Callable[[Head, Request], Writer]
+    whole: Callable[[Head], Writer]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """How the answers of a provider that speaks the caller's own format are looked at: a stream, or a whole one."""
+
+    passing: Callable[[Request], Passing]
+    read_answer: Callable[[bytes], Finish]
 
 
 class PlainWriter:
     """Writes the words alone, for the gateway's own use."""
-
-    def __init__(self, head: Mapping[str, Any], *, include_usage: bool = False) -> None:
-        pass
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the words in UTF-8."""
@@ -33,9 +41,29 @@ class PlainWriter:
 
 
 FORMATS: Final[Mapping[str, Format]] = {
-    CHAT: Format("chatcmpl-", chat_stream.StreamWriter, chat_stream.WholeWriter),
-    COMPLETION: Format("cmpl-", completion_stream.StreamWriter, completion_stream.WholeWriter),
-    PLAIN: Format("", PlainWriter, PlainWriter),
+    CHAT: Format(
+        "chatcmpl-",
+        lambda head, request: chat_stream.StreamWriter(head, include_usage=request.include_usage),
+        chat_stream.WholeWriter,
+    ),
+    COMPLETION: Format(
+        "cmpl-",
+        lambda head, request: completion_stream.StreamWriter(head, include_usage=request.include_usage),
+        completion_stream.WholeWriter,
+    ),
+    MESSAGES: Format(
+        "msg_",
+        lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
+        anthropic_writers.WholeWriter,
+    ),
+    PLAIN: Format("", lambda *_: PlainWriter(), lambda _: PlainWriter()),
+}
+
+_CHUNKS: Final = Relay(lambda request: openai.PassingChunks(include_usage=request.include_usage), openai.read_answer)
+RELAYS: Final[Mapping[str, Relay]] = {
+    CHAT: _CHUNKS,
+    COMPLETION: _CHUNKS,
+    MESSAGES: Relay(lambda _: messages.PassingMessage(), messages.read_answer),
 }
 
 
@@ -43,4 +71,4 @@ def new_writer(request: Request, model: str) -> Writer:
     """Return a writer of an answer to a request, under an id of its own and this name of the model."""
     form = FORMATS[request.format]
     head = {"id": f"{form.prefix}{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
-    return form.stream(head, include_usage=request.include_usage) if request.stream else form.whole(head)
+    return form.stream(head, request) if request.stream else form.whole(head)

@@ -4,7 +4,7 @@ Source: the public API reference of OpenAI and the types of its official SDKs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -12,12 +12,13 @@ import orjson
 from gateway import tokens
 from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
-from gateway.exchange import CHAT, COMPLETION, Once, Policy, Request, Usage
+from gateway.exchange import CHAT, COMPLETION, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, chat, completions, failures, omission, sse
 from gateway.wire.fields import Fields, as_count, as_object, as_objects, load
+from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 DONE: Final = b"[DONE]"
-_LONGEST_NAME: Final = 200
+LONGEST_NAME: Final = 200
 
 # The fields that the gateway sets anew for each provider, and those that are its own and go nowhere.
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")  # of both, the first counts
@@ -75,8 +76,8 @@ def _read(
     head, rest = bodies.split(raw, body, _HEAD)
     told = Fields(head)
     model = told.text("model")
-    if len(model) > _LONGEST_NAME:
-        raise InvalidRequest(f"`model` has at most {_LONGEST_NAME} characters.", param="model")
+    if len(model) > LONGEST_NAME:
+        raise InvalidRequest(f"`model` has at most {LONGEST_NAME} characters.", param="model")
     options = told.optional("stream_options", dict) or {}
     stream = bool(told.optional("stream", bool))
     return Request(
@@ -121,47 +122,50 @@ def _limited_by(limit: str, head: Mapping[str, Any]) -> dict[str, Any]:
     return others | ({limit: given[0]} if given else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What the gateway must know of one event of a stream."""
+class PassingChunks(Passing):
+    """Looks at the events of a stream of chunks, of chats and of completions alike."""
 
-    content: bool = False
-    reason: str = ""
-    usage: Usage | None = None
-    usage_only: bool = False
-    done: bool = False
+    def __init__(self, *, include_usage: bool) -> None:
+        super().__init__()
+        self._include_usage = include_usage
+        self._seen_content = False
+
+    def read(self, event: bytes) -> Seen:
+        """Return what an event says. After the first content, those without usage, reason and error are not parsed."""
+        data = sse.data_of(event)
+        if not data:
+            return NOTHING
+        if data == DONE:
+            is_over = bool(self.reason) or self._seen_content
+            return Seen(tells=Finish(self.reason, self.usage) if is_over else None, done=is_over)
+        if self._seen_content and not _tells_something(data):
+            return CONTENT
+        return self._read_chunk(load(data))
+
+    def _read_chunk(self, chunk: Mapping[str, Any]) -> Seen:
+        if error := chunk.get("error"):
+            raise failures.in_band(error)
+        usage = read_usage(chunk.get("usage"))
+        listed = chunk.get("choices")
+        choices = as_objects(listed)
+        reasons = [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
+        content = any(_has_content(choice) for choice in choices)
+        self.usage = usage or self.usage
+        self.reason = reasons[0] if reasons else self.reason
+        self._seen_content = self._seen_content or content
+        hidden = usage is not None and not choices and not self._include_usage
+        return Seen(content, Finish(self.reason, self.usage) if usage else None, hidden)
 
 
-_NOTHING: Final = Event()
-_CONTENT: Final = Event(content=True)
-
-
-def read_event(event: bytes, *, seen_content: bool) -> Event:
-    """Return what an event of a stream says; raises `Broken` for data that is not JSON.
-
-    An error that is told in-band raises the failure it stands for. After the first content, events without usage and
-    without a reason to end are not parsed at all.
-    """
-    data = sse.data_of(event)
-    if not data:
-        return _NOTHING
-    if data == DONE:
-        return Event(done=True)
-    if seen_content and not _tells_something(data):
-        return _CONTENT
-    return _read_chunk(load(data))
-
-
-def read_answer(raw: bytes) -> Event:
-    """Return what a whole answer says; raises the failure of an error told in it, or `Broken`."""
+def read_answer(raw: bytes) -> Finish:
+    """Return how a whole answer ended and what it used; raises the failure of an error told in it, or `Broken`."""
     answer = load(raw)
     if error := answer.get("error"):
         raise failures.in_band(error)
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+    choices = as_objects(answer.get("choices"))
+    if not choices:
         raise Broken("The provider answered 200 without a completion.")
-    first = choices[0]
-    return Event(content=True, reason=str(first.get("finish_reason") or ""), usage=read_usage(answer.get("usage")))
+    return Finish(str(choices[0].get("finish_reason") or ""), read_usage(answer.get("usage")))
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -208,21 +212,6 @@ def error_body(error: GatewayError) -> dict[str, Any]:
         return {"error": {"message": told["message"], "type": error.kind, "param": None, "code": None}}
     told = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
     return {"error": told | ({"tried": error.tried} if error.tried else {})}
-
-
-def _read_chunk(chunk: Mapping[str, Any]) -> Event:
-    if error := chunk.get("error"):
-        raise failures.in_band(error)
-    usage = read_usage(chunk.get("usage"))
-    listed = chunk.get("choices")
-    choices = [choice for choice in listed if isinstance(choice, dict)] if isinstance(listed, list) else []
-    reasons = [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
-    return Event(
-        content=any(_has_content(choice) for choice in choices),
-        reason=reasons[0] if reasons else "",
-        usage=usage,
-        usage_only=usage is not None and not choices,
-    )
 
 
 def _has_content(choice: Mapping[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway import errors
-from gateway.wire import failures, openai, sse
+from gateway.exchange import Usage
+from gateway.wire import anthropic_stream, chat_stream, failures, messages, openai, sse
 from tests.recordings import recordings
 
 VLLM = recordings("vllm")
@@ -45,21 +46,30 @@ def test_streams(name: str) -> None:
     splitter = sse.EventSplitter()
     events = [event for byte in VLLM[name].body for event in splitter.feed(bytes([byte]))]
     assert b"".join(events) == VLLM[name].body
-    seen = False
-    told = []
-    for event in events:
-        told.append(openai.read_event(event, seen_content=seen))
-        seen = seen or told[-1].content
-    assert seen
+    passing = openai.PassingChunks(include_usage=False)
+    told = [passing.read(event) for event in events]
+    assert any(event.content for event in told)
     assert not told[0].content
     assert told[-1].done
-    assert [event.reason for event in told if event.reason] in (["length"], ["tool_calls"], ["stop"])
-    usages = [event for event in told if event.usage_only]
-    assert len(usages) == (name != "chat_stream")
+    assert passing.reason in {"length", "tool_calls", "stop"}
+    assert len([event for event in told if event.hidden]) == (name != "chat_stream")
 
 
-def test_what_is_skipped_after_the_first_content_tells_nothing_new() -> None:
-    for name in ("chat_stream", "chat_stream_usage", "chat_stream_tools"):
-        for event in VLLM[name].events:
-            parsed, skimmed = (openai.read_event(event, seen_content=seen) for seen in (False, True))
-            assert (parsed.reason, parsed.usage, parsed.done) == (skimmed.reason, skimmed.usage, skimmed.done)
+@pytest.mark.parametrize("name", ["chat_stream", "chat_stream_usage", "chat_stream_tools", "completion_stream"])
+def test_what_is_not_parsed_in_passing_tells_nothing_new(name: str) -> None:
+    passing, reader = openai.PassingChunks(include_usage=True), chat_stream.StreamReader()
+    for event in VLLM[name].events:
+        passing.read(event)
+        reader.read(event)
+    assert (passing.usage, bool(passing.reason)) == (reader.told.usage, bool(reader.told.reason))
+
+
+def test_a_message_in_passing() -> None:
+    passing, reader = messages.PassingMessage(), anthropic_stream.StreamReader()
+    told = [passing.read(event) for event in VLLM["messages_stream"].events]
+    for event in VLLM["messages_stream"].events:
+        reader.read(event)
+    assert isinstance(told[0].tells, Usage)
+    assert any(event.content for event in told)
+    assert told[-1].done
+    assert passing.close().usage == reader.told.usage

@@ -1,0 +1,48 @@
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`, in Anthropic's format."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gateway import counting
+from gateway.adapters.transport import transport
+from gateway.errors import GatewayError
+from gateway.exchange import Policy, Request
+from gateway.patience import Patience
+from gateway.views.chat import ModelView
+from gateway.wire import anthropic, messages
+
+
+class Messages(ModelView):
+    """A message, streamed or whole."""
+
+    def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
+        """Return the message that a body asks for."""
+        return messages.read_message(raw, body, wishes, self.request.headers)
+
+    def error_body(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error in Anthropic's shape."""
+        return anthropic.error_body(error, self.call.id)
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """Return an error as the last event of a stream."""
+        return anthropic.error_event(error, self.call.id)
+
+    def answer_headers(self) -> dict[str, str]:
+        """Return the headers of an answer, with Anthropic's name for the id."""
+        return {**super().answer_headers(), "request-id": self.call.id}
+
+
+class CountTokens(Messages):
+    """How many tokens a message would take: as its provider counts them, or else about."""
+
+    def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
+        """Return the message that a body asks about, whose answer is never a stream."""
+        return replace(super().read(raw, body, wishes), stream=False)
+
+    def produce(self, asked: Request, patience: Patience) -> Generator[bytes]:
+        """Yield the number."""
+        counted = counting.count(asked, patience, transport=transport, call=self.call)
+        yield orjson.dumps({"input_tokens": counted})
