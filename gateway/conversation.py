@@ -66,7 +66,7 @@ class ToolResult:
     """What came of a call."""
 
     id: str
-    content: Sequence[Text | Image]
+    content: Sequence[Text | Image | Document]
     is_error: bool = False
     cache: Mapping[str, Any] | None = None
 
@@ -80,7 +80,7 @@ class Thought:
     redacted: str = ""
 
 
-Block = Text | Image | ToolUse | ToolResult | Thought
+Block = Text | Image | Document | ToolUse | ToolResult | Thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class AnswerForm:
 class Reasoning:
     """How much a model is to think before it answers: an `effort` in words, `none` for not at all, or a `budget`.
 
-    Neither of them leaves it to the model. The budget is in tokens.
+    Where there is neither, the model decides. The budget is in tokens.
     """
 
     effort: str = ""

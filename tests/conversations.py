@@ -12,6 +12,7 @@ from gateway.conversation import (
     CallArguments,
     CallBegins,
     Conversation,
+    Document,
     Image,
     Piece,
     Thinking,
@@ -46,6 +47,11 @@ def images(details: st.SearchStrategy[str]) -> st.SearchStrategy[Image]:
     return st.builds(Image, url=NAMES.map("https://example.com/{}".format), detail=details) | st.builds(
         Image, data=NAMES, media_type=media_types, detail=details
     )
+
+
+def documents() -> st.SearchStrategy[Document]:
+    """Files in the body that both sides keep as they are."""
+    return st.builds(Document, data=NAMES, media_type=st.just("application/pdf"), name=NAMES)
 
 
 def turns(
@@ -98,6 +104,12 @@ def conversations(
         tool_choice=choice,
         **{name: draw(values) for name, values in asked.items() if name != "parallel_tools" or offered},
     )
+
+
+def thoughts() -> st.SearchStrategy[list[Thinking]]:
+    """Reasoning in a row, signed and sealed or not."""
+    signed, sealed = st.builds(Thinking, signature=NAMES), st.builds(Thinking, redacted=NAMES)
+    return st.lists(st.builds(Thinking, SAID) | signed | sealed, min_size=1, max_size=3)
 
 
 @st.composite

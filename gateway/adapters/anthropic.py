@@ -1,7 +1,7 @@
 """The adapter for Anthropic and whatever speaks its Messages API."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from urllib.parse import urlsplit
 
 import orjson
@@ -13,13 +13,18 @@ from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
 from gateway.exchange import MESSAGES, Finish, Request
 from gateway.wire import anthropic, anthropic_stream, messages, omission
+from registry.models import Capability
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _VERSION: Final = "2023-06-01"
 
 
 class AnthropicAdapter(HttpAdapter):
-    """Speaks Messages. A row's base URL may end before `/v1` or with it."""
+    """Speaks Messages. A row's base URL may end before `/v1` or with it.
+
+    A model whose capabilities name `json` takes the schema of an answer as Anthropic's newer models do
+    (`output_config.format`); any other is asked for JSON by a tool that it has to call, see `wire.anthropic_manner`.
+    """
 
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return why a conversation cannot be said in Messages, such as arguments of a call that are no object."""
@@ -27,9 +32,9 @@ class AnthropicAdapter(HttpAdapter):
             return ""
         return super().obstacle(request, model) or anthropic.obstacle(request.conversation.get())
 
-    def losses(self, conversation: Conversation) -> Sequence[str]:
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what Messages have no place for."""
-        return anthropic.losses(conversation)
+        return anthropic.losses(conversation, **_told(conversation, model))
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
         """Relay messages."""
@@ -69,18 +74,34 @@ class AnthropicAdapter(HttpAdapter):
             return None
         return self._post(request, model, "messages/count_tokens", messages.write_question(request, model.name))
 
-    def reader(self) -> anthropic_stream.StreamReader:
+    def reader(self, request: Request, model: ModelFacts) -> anthropic_stream.StreamReader:
         """Return a reader of Anthropic's events."""
-        return anthropic_stream.StreamReader()
+        return anthropic_stream.StreamReader(_form_tool(request, model))
 
-    def read_answer(self, raw: bytes) -> Iterable[Piece | Finish]:
+    def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
         """Return the pieces of a message."""
-        return anthropic_stream.read_answer(raw)
+        return anthropic_stream.read_answer(raw, _form_tool(request, model))
+
+
+class _Told(TypedDict):
+    max_tokens: int
+    native_json: bool
+
+
+def _told(conversation: Conversation, model: ModelFacts) -> _Told:
+    """Return what the writer of a message has to know of its model."""
+    room = tokens.room(conversation.max_tokens, model.max_output_tokens, model.context_size)
+    return {"max_tokens": room, "native_json": Capability.JSON in model.capabilities}
+
+
+def _form_tool(request: Request, model: ModelFacts) -> str:
+    asked = request.conversation.get()
+    return anthropic.form_tool(asked, **_told(asked, model))
 
 
 def _message(request: Request, model: ModelFacts) -> dict[str, Any]:
-    asked, room = request.conversation.get(), _room(request, model)
-    return anthropic.write_conversation(asked, model=model.name, stream=request.stream, max_tokens=room)
+    asked = request.conversation.get()
+    return anthropic.write_conversation(asked, model=model.name, stream=request.stream, **_told(asked, model))
 
 
 def _room(request: Request, model: ModelFacts) -> int:

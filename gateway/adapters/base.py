@@ -57,10 +57,10 @@ class Adapter(ABC):
         if self.relays(request, model):
             return ()
         conversation = request.conversation.get()
-        return (*conversation.dropped, *self.losses(conversation))
+        return (*conversation.dropped, *self.losses(conversation, model))
 
-    def losses(self, conversation: Conversation) -> Sequence[str]:
-        """Return what this language has no words for in a conversation."""
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
+        """Return what this language, or this model of it, has no words for in a conversation."""
         return ()
 
 
@@ -77,13 +77,13 @@ class HttpAdapter(Adapter):
             if self.relays(request, model):
                 yield from relayed(reply, request)
             else:
-                yield from written(self._pieces(reply, request), request, model)
+                yield from written(self._pieces(reply, request, model), request, model)
 
-    def _pieces(self, reply: Reply, request: Request) -> Iterator[Piece | Finish | Usage]:
+    def _pieces(self, reply: Reply, request: Request, model: ModelFacts) -> Iterator[Piece | Finish | Usage]:
         if not request.stream:
-            yield from self.read_answer(reply.whole())
+            yield from self.read_answer(reply.whole(), request, model)
             return
-        reader = self.reader()
+        reader = self.reader(request, model)
         known: Usage | None = None
         for event in events(reply):
             yield from reader.read(event)
@@ -100,12 +100,12 @@ class HttpAdapter(Adapter):
         """Return the HTTP request that asks the provider's model."""
 
     @abstractmethod
-    def reader(self) -> StreamReader:
-        """Return a reader of the provider's streams."""
+    def reader(self, request: Request, model: ModelFacts) -> StreamReader:
+        """Return a reader of the provider's stream that answers a request."""
 
     @abstractmethod
-    def read_answer(self, raw: bytes) -> Iterable[Piece | Finish]:
-        """Return the pieces of a whole answer in the provider's language."""
+    def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
+        """Return the pieces of a whole answer to a request, in the provider's language."""
 
 
 def written(

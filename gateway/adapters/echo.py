@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
-from gateway.conversation import Piece, Text, Words
+from gateway.conversation import Piece, Text, Untranslatable, Words
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
@@ -31,6 +31,11 @@ class _Script:
 
 class EchoAdapter(Adapter):
     """Answers with the caller's own words."""
+
+    def obstacle(self, request: Request, model: ModelFacts) -> str:
+        """Return what other adapters would; and words are no JSON, so that a form of the answer would be missed."""
+        obstacle = super().obstacle(request, model)
+        return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport

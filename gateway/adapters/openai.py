@@ -48,7 +48,7 @@ class OpenAIAdapter(HttpAdapter):
         body = request.fields if self.relays(request, model) else self._chat(request, model, stream=False)
         return tuple(dict.fromkeys((*lost, *omission.present(body, refused))))
 
-    def losses(self, conversation: Conversation) -> Sequence[str]:
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what a chat has no place for."""
         return chat.losses(conversation)
 
@@ -66,11 +66,11 @@ class OpenAIAdapter(HttpAdapter):
         limit = model.provider.limit_field or self.limit
         return chat.write_conversation(request.conversation.get(), model=model.name, stream=stream, limit=limit)
 
-    def reader(self) -> chat_stream.StreamReader:
+    def reader(self, request: Request, model: ModelFacts) -> chat_stream.StreamReader:
         """Return a reader of chat completion chunks."""
         return chat_stream.StreamReader()
 
-    def read_answer(self, raw: bytes) -> Iterable[Piece | Finish]:
+    def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
         """Return the pieces of a chat completion."""
         return chat_stream.read_answer(raw)
 

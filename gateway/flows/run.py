@@ -45,6 +45,8 @@ def _check_form(body: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"A flow has no `{reason.field}`.", param=reason.field) from None
     if conversation.tools:
         raise InvalidRequest("A flow has no `tools`.", param="tools")
+    if conversation.form:
+        raise InvalidRequest("A flow has no `response_format`.", param="response_format")
 
 
 def events(

@@ -53,11 +53,14 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 
 class StreamReader(pieces.StreamReader):
-    """Reads the events of a message. Those of an unknown type are passed over, and so are blocks."""
+    """Reads the events of a message. Those of an unknown type are passed over, and so are blocks.
 
-    def __init__(self) -> None:
+    The arguments of the tool named `form_tool` are the words of the answer.
+    """
+
+    def __init__(self, form_tool: str = "") -> None:
         super().__init__()
-        self._blocks = _Blocks()
+        self._blocks = _Blocks(form_tool)
         self._counted: dict[str, Any] = {}
 
     @property
@@ -86,45 +89,62 @@ class StreamReader(pieces.StreamReader):
                 self._reason = self._reason or "end_turn"
                 yield from self._end()
 
+    def _end(self) -> Iterator[Piece | Finish]:
+        yield from self._blocks.rest()
+        yield from super()._end()
+
     def _count(self, message: Mapping[str, Any]) -> None:
         usage = as_object(message.get("usage"))
         self._counted |= {name: value for name, value in usage.items() if value is not None}
 
 
-def read_answer(raw: bytes) -> list[Piece | Finish]:
-    """Return the pieces of a whole answer; raises the failure of an error told in it, or `Broken` when it is none."""
+def read_answer(raw: bytes, form_tool: str = "") -> list[Piece | Finish]:
+    """Return the pieces of a whole answer; raises the failure of an error told in it, or `Broken` when it is none.
+
+    The arguments of the tool named `form_tool` are the words of the answer.
+    """
     answer = load(raw)
     if error := answer.get("error"):
         raise failures.in_band(error)
     if not isinstance(answer.get("content"), list):
         raise Broken("The provider answered 200 without a message.")
-    blocks = _Blocks()
+    blocks = _Blocks(form_tool)
     said: list[Piece | Finish] = []
     for index, block in enumerate(as_objects(answer["content"])):
         said += [*blocks.start(index, block), *blocks.stop(index)]
     reason = blocks.reason(as_text(answer.get("stop_reason")) or "end_turn")
-    return [*said, Finish(reason, read_usage(answer.get("usage")))]
+    return [*said, *blocks.rest(), Finish(reason, read_usage(answer.get("usage")))]
 
 
 class _Blocks:
-    """Reads the blocks of one answer, and counts its calls."""
+    """Reads the blocks of one answer, and counts its calls.
 
-    def __init__(self) -> None:
+    Where a tool takes the answer, words beside it are none of it: they are held back for a model that never calls it.
+    """
+
+    def __init__(self, form_tool: str) -> None:
+        self._form_tool = form_tool
+        self._formed: int | None = None
+        self._held: list[Piece] = []
         self._calls: dict[int, int] = {}
         self._inputs: dict[int, Any] = {}
 
     def reason(self, told: str) -> str:
         """Return why the answer ended: with calls it ended for them, whatever a server says."""
         reason = _REASONS.get(told, "stop" if told else "")
+        if self._formed is not None and not self._calls and reason == "tool_calls":
+            return "stop"
         return "tool_calls" if self._calls and reason == "stop" else reason
+
+    def rest(self) -> list[Piece]:
+        """Return what was held back, if it is the answer after all."""
+        return self._held if self._formed is None else []
 
     def start(self, index: int, block: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield what a block says at its start, which in a whole answer is all but the input of a call."""
         match block.get("type"):
             case "tool_use":
-                self._calls[index] = len(self._calls)
-                self._inputs[index] = block.get("input")
-                yield CallBegins(self._calls[index], as_text(block.get("id")), as_text(block.get("name")))
+                yield from self._start_call(index, block)
             case "redacted_thinking":
                 yield Thinking(redacted=as_text(block.get("data")))
             case "text":
@@ -137,16 +157,31 @@ class _Blocks:
         """Yield what a delta of a block says."""
         kind = as_text(delta.get("type"))
         text = as_text(delta.get(_DELTAS.get(kind, "")))
-        if kind != "input_json_delta" and text:
+        if kind == "text_delta" and text and self._form_tool:
+            self._held.append(Words(text))
+        elif kind != "input_json_delta" and text:
             yield _SAID[kind](text)
-        elif text and index in self._calls:
+        elif text and (index in self._calls or index == self._formed):
             self._inputs.pop(index, None)
-            yield CallArguments(self._calls[index], text)
+            yield self._argued(index, text)
 
     def stop(self, index: int) -> Iterator[Piece]:
         """Yield the input of a call that came without deltas."""
         if index in self._inputs:
-            yield CallArguments(self._calls[index], pieces.json_text(as_object(self._inputs.pop(index))))
+            yield self._argued(index, pieces.json_text(as_object(self._inputs.pop(index))))
+
+    def _start_call(self, index: int, block: Mapping[str, Any]) -> Iterator[Piece]:
+        name = as_text(block.get("name"))
+        if self._form_tool and name == self._form_tool:
+            if self._formed is None:  # an answer is told once
+                self._formed, self._inputs[index] = index, block.get("input")
+            return
+        self._inputs[index] = block.get("input")
+        self._calls[index] = len(self._calls)
+        yield CallBegins(self._calls[index], as_text(block.get("id")), name)
+
+    def _argued(self, index: int, text: str) -> Piece:
+        return Words(text) if index == self._formed else CallArguments(self._calls[index], text)
 
 
 _DELTAS: Final[Mapping[str, str]] = {

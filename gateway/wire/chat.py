@@ -3,47 +3,63 @@
 Source: the public API reference of OpenAI and the types of its official SDK.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from gateway.conversation import (
+    AnswerForm,
     Block,
     Conversation,
-    Image,
-    Text,
+    Document,
+    Reasoning,
     Thought,
     Tool,
     ToolChoice,
     ToolResult,
-    ToolUse,
-    Turn,
     Untranslatable,
 )
 from gateway.exchange import Policy
+from gateway.wire import chat_messages as said
 from gateway.wire.fields import Fields
-from gateway.wire.turns import merged, read_content
+from gateway.wire.turns import merged
 
 # What is read, and what the gateway keeps for itself.
 _READ: Final = frozenset(
     {*Policy.FIELDS, "model", "messages", "stream", "stream_options", "tools", "tool_choice", "user"}
 )
 _READ_TOO: Final = frozenset({"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop"})
+_READ_AS_WELL: Final = frozenset({"parallel_tool_calls", "response_format"})
 # What changes the form of an answer, with the values that do not; the last two lines are of vLLM and llama.cpp.
 _FORM: Final[Mapping[str, tuple[Any, ...]]] = {
     "n": (1,),
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "functions": ([],),
-    **dict.fromkeys(("audio", "function_call", "web_search_options", "prediction"), ()),
+    **dict.fromkeys(("audio", "function_call", "web_search_options", "prediction", "moderation"), ()),
     **dict.fromkeys(("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"), ()),
     **dict.fromkeys(("grammar", "json_schema"), ()),
 }
-_HAS_A_PLACE: Final = _READ | _READ_TOO | {"parallel_tool_calls"} | _FORM.keys()
+_HAS_A_PLACE: Final = _READ | _READ_TOO | _READ_AS_WELL | _FORM.keys()
+# What says no more than its absence would.
+_IDLE: Final[Mapping[str, tuple[Any, ...]]] = {
+    **dict.fromkeys(("frequency_penalty", "presence_penalty"), (0,)),
+    **dict.fromkeys(("logit_bias", "metadata"), ({},)),
+    "store": (False,),
+    "service_tier": ("auto", "default"),
+    "verbosity": ("medium",),
+}
 _CHOICES: Final[Mapping[str, Literal["auto", "none", "any"]]] = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES_WRITTEN: Final = {kind: name for name, kind in _CHOICES.items()}
 _LONGEST_USER: Final = 64
+_USUAL_NAME: Final = "answer"
+
+_EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+# Every model that thinks knows these three; the others have the nearest of them.
+_WRITTEN: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+# Budgets in tokens up to which an effort is low, and medium; those by which Anthropic is told efforts lie between them.
+_LOW: Final = 4096
+_MEDIUM: Final = 12288
 
 
 def read_conversation(fields: Mapping[str, Any]) -> Conversation:
@@ -59,12 +75,12 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     messages = told.each("messages")
     if not messages:
         raise told.refusal("messages", "must be a list with at least one message.")
-    system = [text for message in messages if _role(message) == "system" for text in _texts(message, "content")]
-    unnamed = [name for name, value in fields.items() if name not in _HAS_A_PLACE and value is not None]
-    named = ["messages[].name"] if any(message.values.get("name") for message in messages) else []
+    reasoning = _read_effort(told)
     return Conversation(
-        turns=merged(_read_turn(message) for message in messages if _role(message) != "system"),
-        system=tuple(system),
+        turns=merged(said.read_turn(message) for message in messages if said.role_of(message) != "system"),
+        system=tuple(
+            text for message in messages if said.role_of(message) == "system" for text in said.read_system(message)
+        ),
         tools=tuple(_read_tool(tool) for tool in told.each("tools")),
         tool_choice=_read_choice(told),
         parallel_tools=told.optional("parallel_tool_calls", bool),
@@ -73,8 +89,10 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
         top_p=told.number("top_p"),
         top_k=told.positive("top_k"),
         stop=(told.text("stop"),) if isinstance(fields.get("stop"), str) else told.texts("stop"),
-        user=told.optional("user", str),
-        dropped=(*unnamed, *named),
+        user=told.optional("user", str) or told.optional("safety_identifier", str),
+        form=_read_form(told),
+        reasoning=reasoning,
+        dropped=tuple(_dropped(told, messages, reasoning)),
     )
 
 
@@ -87,9 +105,12 @@ def write_conversation(
 ) -> dict[str, Any]:
     """Return the body of a chat. `limit` names the field for max_tokens: many servers know only the older one.
 
-    What `losses` names is left out. A user's name is cut to the 64 characters that OpenAI takes.
+    What `losses` names is left out. A user's name is cut to the 64 characters that OpenAI takes. A budget of reasoning
+    is told as an effort: low below 4,096 tokens, medium below 12,288, else high. That there is to be none is not told,
+    since models that cannot think refuse the word.
     """
-    body: dict[str, Any] = {"model": model, "messages": list(_messages(conversation))}
+    messages = list(said.write_messages(conversation.system, conversation.turns))
+    body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_write_tool(tool) for tool in conversation.tools]
         body["tool_choice"] = _write_choice(conversation.tool_choice)
@@ -100,6 +121,8 @@ def write_conversation(
         "top_p": conversation.top_p,
         "stop": list(conversation.stop) or None,
         "user": conversation.user and conversation.user[:_LONGEST_USER],
+        "response_format": _write_form(conversation.form) if conversation.form else None,
+        "reasoning_effort": _write_effort(conversation.reasoning) if conversation.reasoning else None,
         "stream": stream or None,
         "stream_options": {"include_usage": True} if stream else None,
     }
@@ -107,88 +130,62 @@ def write_conversation(
 
 
 def losses(conversation: Conversation) -> tuple[str, ...]:
-    """Return the names of what `write_conversation` leaves out: OpenAI has no top_k, and takes no reasoning back."""
-    blocks = [block for turn in conversation.turns for block in turn.blocks]
+    """Return the names of what `write_conversation` leaves out.
+
+    OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint.
+    """
+    blocks = list(_blocks(conversation))
+    holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
     lost = {
         "top_k": conversation.top_k is not None,
         "thinking": any(isinstance(block, Thought) for block in blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
+        "document": any(isinstance(block, Document) and block.url for block in blocks),
+        "cache_control": any(holder.cache for holder in holders),
     }
     return tuple(name for name, is_lost in lost.items() if is_lost)
+
+
+def _blocks(conversation: Conversation) -> Iterator[Block]:
+    """Yield what is said, and what results of tools consist of."""
+    for turn in conversation.turns:
+        for block in turn.blocks:
+            yield block
+            if isinstance(block, ToolResult):
+                yield from block.content
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _role(message: Fields) -> str:
-    role = message.required("role", str)
-    return "system" if role == "developer" else role
+def _dropped(told: Fields, messages: Sequence[Fields], reasoning: Reasoning | None) -> Iterator[str]:
+    read = {"reasoning_effort"} if reasoning else set()
+    read |= set() if told.values.get("user") else {"safety_identifier"}
+    for name, value in told.values.items():
+        if name not in _HAS_A_PLACE and name not in read and value is not None and value not in _IDLE.get(name, ()):
+            yield name
+    if any(message.values.get("name") for message in messages):
+        yield "messages[].name"
 
 
-def _read_turn(message: Fields) -> Turn:
-    role = _role(message)
-    if role == "function":
-        raise Untranslatable(message.at("role"))
-    if role not in _READERS:
-        raise message.refusal("role", "must be system, developer, user, assistant or tool.")
-    return Turn("assistant" if role == "assistant" else "user", tuple(_READERS[role](message)))
+def _read_form(told: Fields) -> AnswerForm | None:
+    """Return the JSON that a body asks for. Some servers take a schema beside `json_object`."""
+    form = told.inner("response_format")
+    kind = form.required("type", str) if form else "text"
+    if form is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return AnswerForm(form.optional("schema", dict))
+    if kind != "json_schema":
+        raise Untranslatable(form.at("type"))
+    told = Fields(form.required("json_schema", dict), form.at("json_schema"))
+    schema, strict = told.optional("schema", dict), told.optional("strict", bool)
+    return AnswerForm(schema, told.text("name"), told.text("description"), strict)
 
 
-def _read_user(message: Fields) -> Iterable[Block]:
-    return read_content(message, "content", {"text": _read_text, "image_url": _read_image})
-
-
-def _read_assistant(message: Fields) -> Iterator[Block]:
-    for name in ("audio", "function_call"):
-        if message.values.get(name) is not None:
-            raise Untranslatable(message.at(name))
-    if message.values.get("content") is not None:
-        yield from _texts(message, "content")
-    if refusal := message.text("refusal"):
-        yield Text(refusal)
-    for call in message.each("tool_calls"):
-        if call.values.get("type", "function") != "function":
-            raise Untranslatable(call.at("type"))
-        function = Fields(call.required("function", dict), call.at("function"))
-        name, arguments = function.required("name", str), function.text("arguments")
-        yield ToolUse(call.required("id", str), name, arguments, place=function.at("arguments"))
-
-
-def _read_tool_message(message: Fields) -> Iterator[Block]:
-    call = message.required("tool_call_id", str)
-    yield ToolResult(call, tuple(_texts(message, "content")))
-
-
-_READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
-    "user": _read_user,
-    "assistant": _read_assistant,
-    "tool": _read_tool_message,
-}
-
-
-def _read_text(part: Fields) -> Text:
-    return Text(part.required("text", str), part.optional("cache_control", dict))
-
-
-def _read_refusal(part: Fields) -> Text:
-    return Text(part.required("refusal", str))
-
-
-def _read_image(part: Fields) -> Image:
-    image = Fields(part.required("image_url", dict), part.at("image_url"))
-    url, detail = image.required("url", str), image.text("detail")
-    cache = part.optional("cache_control", dict)
-    if url.startswith(("https://", "http://")):
-        return Image(url=url, detail=detail, cache=cache)
-    kind, comma, data = url.partition(",")
-    media_type = kind.removeprefix("data:").partition(";")[0]
-    if not (kind.startswith("data:") and kind.endswith(";base64") and comma and media_type):
-        raise image.refusal("url", "must be a web address, or a data URL in base64 with its media type.")
-    return Image(data=data, media_type=media_type, detail=detail, cache=cache)
-
-
-def _texts(message: Fields, name: str) -> list[Text]:
-    return read_content(message, name, {"text": _read_text, "refusal": _read_refusal})
+def _read_effort(told: Fields) -> Reasoning | None:
+    effort = told.values.get("reasoning_effort")
+    return Reasoning(effort) if isinstance(effort, str) and effort in _EFFORTS else None
 
 
 def _read_tool(tool: Fields) -> Tool:
@@ -200,7 +197,7 @@ def _read_tool(tool: Fields) -> Tool:
         function.text("description"),
         function.optional("parameters", dict),
         function.optional("strict", bool),
-        tool.optional("cache_control", dict),
+        tool.optional("cache_control", dict) or function.optional("cache_control", dict),
     )
 
 
@@ -221,51 +218,24 @@ def _read_choice(told: Fields) -> ToolChoice | None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _messages(conversation: Conversation) -> Iterator[dict[str, Any]]:
-    if conversation.system:
-        yield {"role": "system", "content": _joined(conversation.system)}
-    for turn in conversation.turns:
-        yield from _assistant(turn) if turn.role == "assistant" else _user(turn)
+def _write_form(form: AnswerForm) -> dict[str, Any]:
+    if form.schema is None:
+        return {"type": "json_object"}
+    told = {
+        "name": form.name or _USUAL_NAME,
+        "description": form.description or None,
+        "schema": form.schema,
+        "strict": form.strict,
+    }
+    return {"type": "json_schema", "json_schema": {name: value for name, value in told.items() if value is not None}}
 
 
-def _assistant(turn: Turn) -> Iterator[dict[str, Any]]:
-    calls = [
-        {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-        for use in turn.blocks
-        if isinstance(use, ToolUse)
-    ]
-    content = _joined(turn.blocks) or None
-    if calls or content:
-        yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
-
-
-def _user(turn: Turn) -> Iterator[dict[str, Any]]:
-    """Yield the results of tools, then what the user says; pictures among the results are shown by the user."""
-    shown: list[Block] = []
-    for result in turn.blocks:
-        if not isinstance(result, ToolResult):
-            continue
-        yield {"role": "tool", "tool_call_id": result.id, "content": _joined(result.content)}
-        if images := [block for block in result.content if isinstance(block, Image)]:
-            shown += [Text(f"What the tool call {result.id} shows:"), *images]
-    said = (*shown, *(block for block in turn.blocks if not isinstance(block, Text) or block.text))
-    parts = [_part(block) for block in said if isinstance(block, Text | Image)]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        yield {"role": "user", "content": parts[0]["text"]}
-    elif parts:
-        yield {"role": "user", "content": parts}
-
-
-def _joined(blocks: Sequence[Block]) -> str:
-    """Return the texts as one, paragraph by paragraph: not every server takes a list where there are no pictures."""
-    return "\n\n".join(block.text for block in blocks if isinstance(block, Text) and block.text)
-
-
-def _part(block: Text | Image) -> dict[str, Any]:
-    if isinstance(block, Text):
-        return {"type": "text", "text": block.text}
-    url = block.url or f"data:{block.media_type};base64,{block.data}"
-    return {"type": "image_url", "image_url": {"url": url, **({"detail": block.detail} if block.detail else {})}}
+def _write_effort(reasoning: Reasoning) -> str | None:
+    if reasoning.effort or reasoning.budget is None:
+        return _WRITTEN.get(reasoning.effort)
+    if reasoning.budget < _LOW:
+        return "low"
+    return "medium" if reasoning.budget < _MEDIUM else "high"
 
 
 def _write_tool(tool: Tool) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Answers of chat completions: streams and whole ones, read into pieces and written from them.
 
 Source: the public API reference of OpenAI and the types of its official SDK. Reasoning, which OpenAI does not show, has
-the name that DeepSeek gave it and that others took over: `reasoning_content`, or `reasoning` where vLLM says so.
+the name that DeepSeek gave it and that others took over: `reasoning_content`, or `reasoning` where vLLM says so. Where
+its model signs or seals it, `thinking_blocks` has it as well, in the blocks of Anthropic: `thinking` with its text and
+`signature`, `redacted_thinking` with its `data`. A client that sends them back in its history keeps the model's thread.
+In a stream a block comes whole, at its end, with an `index` by which the official SDK collects it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,10 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
+from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Thought, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish
 from gateway.wire import failures, pieces, sse
+from gateway.wire.anthropic_blocks import write_thought
 from gateway.wire.fields import as_object, as_objects, as_text, load
 from gateway.wire.openai import DONE, read_usage, write_usage
 
@@ -77,21 +81,43 @@ class _Deltas:
     def __init__(self) -> None:
         self._calls: dict[int, CallBegins] = {}
         self._begun = 0
+        self._thought = ""
 
     def read(self, delta: Mapping[str, Any], answer: str) -> Iterator[Piece]:
         """Yield the pieces of a delta of the answer with this id."""
-        if thought := as_text(delta.get("reasoning_content")) or as_text(delta.get("reasoning")):
-            yield Thinking(thought)
+        yield from self._read_thoughts(delta)
         for name in ("content", "refusal"):
             if words := _words(delta.get(name)):
+                self._thought = ""
                 yield Words(words)
         for call in as_objects(delta.get("tool_calls")):
+            self._thought = ""
             yield from self._read_call(call, answer)
 
     def reason(self, told: str) -> str:
         """Return why the answer ended: with calls it ended for them, also where a server says `stop`."""
         reason = _REASONS.get(told, "stop" if told else "")
         return "tool_calls" if self._begun and reason == "stop" else reason
+
+    def _read_thoughts(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the reasoning once: a block says again what the text beside it says, or all that came before it."""
+        text = as_text(delta.get("reasoning_content")) or as_text(delta.get("reasoning"))
+        blocks = as_objects(delta.get("thinking_blocks"))
+        if text and not any(block.get("thinking") for block in blocks):
+            self._thought += text
+            yield Thinking(text)
+        for block in blocks:
+            yield from self._read_block(block, is_said=not text)
+
+    def _read_block(self, block: Mapping[str, Any], *, is_said: bool) -> Iterator[Piece]:
+        text, signature, data = (as_text(block.get(name)) for name in ("thinking", "signature", "data"))
+        if text and not (is_said and signature and text == self._thought):
+            self._thought += text
+            yield Thinking(text)
+        for piece in (Thinking(signature=signature), Thinking(redacted=data)):
+            if piece != Thinking():
+                self._thought = ""
+                yield piece
 
     def _read_call(self, call: Mapping[str, Any], answer: str) -> Iterator[Piece]:
         """Yield the pieces of a call; servers that count badly tell a new one by its id, or leave the index out."""
@@ -119,7 +145,7 @@ def _words(content: Any) -> str:
 class StreamWriter:
     """Writes the events of a stream; `head` holds `id`, `created` and `model`.
 
-    A usage is told only to those who asked for it, and only if there is one. Signatures of reasoning are left out.
+    A usage is told only to those who asked for it, and only if there is one.
     """
 
     def __init__(self, head: Mapping[str, Any], *, include_usage: bool = False) -> None:
@@ -127,17 +153,37 @@ class StreamWriter:
         self._include_usage = include_usage
         self._begun = False
         self._without_arguments: dict[int, None] = {}
+        self._thought: list[str] = []
+        self._blocks = 0
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with the role before it; `Finish` is written up to `[DONE]`."""
-        if isinstance(piece, Finish):
-            return self._finish(piece)
-        if isinstance(piece, CallBegins):
-            self._without_arguments[piece.index] = None
-        elif isinstance(piece, CallArguments) and piece.text:
-            self._without_arguments.pop(piece.index, None)
-        delta = _delta(piece)
-        return self._opening() + self._chunk(delta) if delta else b""
+        match piece:
+            case Finish():
+                return self._finish(piece)
+            case Thinking():
+                return self._think(piece)
+            case CallBegins(index):
+                self._without_arguments[index] = None
+            case CallArguments(index, text) if text:
+                self._without_arguments.pop(index, None)
+        self._thought.clear()
+        return self._say(_delta(piece))
+
+    def _think(self, piece: Thinking) -> bytes:
+        written = self._block(Thought(redacted=piece.redacted)) if piece.redacted else b""
+        if piece.text:
+            self._thought.append(piece.text)
+            written += self._say(_delta(piece))
+        if piece.signature:
+            written += self._block(Thought("".join(self._thought), piece.signature))
+        return written
+
+    def _block(self, thought: Thought) -> bytes:
+        self._thought.clear()
+        block = {"index": self._blocks, **write_thought(thought)}
+        self._blocks += 1
+        return self._say({"thinking_blocks": [block]})
 
     def _finish(self, finish: Finish) -> bytes:
         written = [self._opening()]
@@ -147,6 +193,9 @@ class StreamWriter:
             told = {**self._head, "choices": [], "usage": write_usage(finish.usage)}
             written.append(sse.event(orjson.dumps(told)))
         return b"".join([*written, sse.event(DONE)])
+
+    def _say(self, delta: Mapping[str, Any]) -> bytes:
+        return self._opening() + self._chunk(delta) if delta else b""
 
     def _opening(self) -> bytes:
         if self._begun:
@@ -166,7 +215,8 @@ class WholeWriter:
     def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = head
         self._words: list[str] = []
-        self._thoughts: list[str] = []
+        self._thoughts: list[Thought] = []
+        self._thinks = False
         self._calls: dict[int, CallBegins] = {}
         self._arguments: dict[int, list[str]] = {}
 
@@ -175,18 +225,32 @@ class WholeWriter:
         match piece:
             case Words(text):
                 self._words.append(text)
-            case Thinking(text):
-                self._thoughts.append(text)
+            case Thinking():
+                self._think(piece)
+                return b""
             case CallBegins(index):
                 self._calls[index] = piece
             case CallArguments(index, text):
                 self._arguments.setdefault(index, []).append(text)
             case Finish():
                 return self._whole(piece)
+        self._thinks = False
         return b""
 
+    def _think(self, piece: Thinking) -> None:
+        """Keep a thought, as a part of the last one until that is signed or something else is said."""
+        if piece.redacted:
+            self._thoughts.append(Thought(redacted=piece.redacted))
+            self._thinks = False
+        if not piece.text and not piece.signature:
+            return
+        last = self._thoughts.pop() if self._thinks else Thought()
+        self._thoughts.append(Thought(last.text + piece.text, piece.signature))
+        self._thinks = not piece.signature
+
     def _whole(self, finish: Finish) -> bytes:
-        text, thought = "".join(self._words), "".join(self._thoughts)
+        text, thought = "".join(self._words), "".join(thought.text for thought in self._thoughts)
+        is_known_again = any(thought.signature or thought.redacted for thought in self._thoughts)
         calls = [
             _call(call, "".join(self._arguments.get(index, ())) or "{}") for index, call in sorted(self._calls.items())
         ]
@@ -195,6 +259,7 @@ class WholeWriter:
             "content": text if text or not calls else None,
             "refusal": None,
             **({"reasoning_content": thought} if thought else {}),
+            **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
             **({"tool_calls": calls} if calls else {}),
         }
         reason = _REASONS.get(finish.reason, "stop")
@@ -204,7 +269,7 @@ class WholeWriter:
 
 
 def _delta(piece: Piece) -> dict[str, Any]:
-    """Return what a chunk says of a piece; nothing where this format has no words for it."""
+    """Return what a chunk says of a piece, empty where that is nothing."""
     match piece:
         case Words(text):
             return {"content": text} if text else {}

@@ -21,8 +21,8 @@ def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
     """Return what a content says, given as a text or as a list of parts; empty texts say nothing.
 
-    Each part is read by the reader for its `type`. Raises `Untranslatable` for a type without one, and `InvalidRequest`
-    for a content that is neither.
+    Each part is read by the reader for its `type`, which leaves it out by returning None. Raises `Untranslatable` for a
+    type without a reader, and `InvalidRequest` for a content that is neither.
     """
     content = message.values.get(name)
     if isinstance(content, str):
@@ -35,4 +35,4 @@ def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fie
         if reader is None:
             raise Untranslatable(part.at("type"))
         read.append(reader(part))
-    return [block for block in read if not isinstance(block, Text) or block.text]
+    return [block for block in read if block is not None and (not isinstance(block, Text) or block.text)]

@@ -174,7 +174,7 @@ def test_what_has_no_counterpart_is_named(trio: Gateway, anthropic: ScriptedProv
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n", 2), ("logprobs", True), ("response_format", {"type": "json_object"}), ("prediction", {"content": "x"})],
+    [("n", 2), ("logprobs", True), ("modalities", ["text", "audio"]), ("prediction", {"content": "x"})],
 )
 def test_what_changes_the_answer_leaves_the_model_out(
     trio: Gateway, anthropic: ScriptedProvider, field: str, value: object

@@ -79,7 +79,7 @@ def test_ties_and_negative_scores(first: dict[str, Any], second: dict[str, Any])
         ({"provider": provider_facts(name="bad")}, "provider bad excluded by the caller"),
         ({"weight": 4.0}, "weighs less than 5.0"),
         ({"capabilities": frozenset({"chat", "tools"})}, "cannot do json, streaming"),
-        ({"provider": provider_facts(type=ProviderType.ANTHROPIC)}, "cannot translate `response_format`"),
+        ({"provider": provider_facts(type=ProviderType.ECHO)}, "cannot translate `response_format`"),
         ({"capabilities": frozenset({"embedding"})}, "cannot do chat"),
         ({"context_size": 5}, "context too small: needs about 106, has 5"),
         ({"cost_per_1k": 0.6}, "costs more than 0.5 per 1k"),

@@ -90,14 +90,7 @@ USAGES = st.builds(
     lambda uncached, read, write, output, reasoning: Usage(uncached, read, write, output + reasoning, reasoning),
     *[any_.COUNTS] * 5,
 )
-THOUGHTS = st.lists(
-    st.builds(Thinking, any_.SAID)
-    | st.builds(Thinking, signature=any_.NAMES)
-    | st.builds(Thinking, redacted=any_.NAMES),
-    min_size=1,
-    max_size=3,
-)
-ANSWERS = any_.answers(THOUGHTS, USAGES)
+ANSWERS = any_.answers(any_.thoughts(), USAGES)
 
 
 @any_.PATIENT

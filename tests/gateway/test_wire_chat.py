@@ -11,9 +11,11 @@ from pydantic import TypeAdapter
 
 from gateway import errors
 from gateway.conversation import (
+    AnswerForm,
     Block,
     Conversation,
     Image,
+    Reasoning,
     Text,
     Thought,
     Tool,
@@ -145,7 +147,7 @@ def test_what_belongs_to_tools_goes_with_them() -> None:
     "name",
     [
         *("seed", "frequency_penalty", "presence_penalty", "logit_bias", "store", "metadata", "service_tier"),
-        *("prompt_cache_key", "safety_identifier", "verbosity", "reasoning_effort", "x_unheard_of"),
+        *("prompt_cache_key", "prompt_cache_options", "verbosity", "reasoning_effort", "x_unheard_of"),
     ],
 )
 def test_what_changes_no_form_is_dropped_by_name(name: str) -> None:
@@ -163,7 +165,8 @@ def test_a_name_of_a_speaker_is_dropped() -> None:
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"top_logprobs": 3}, "top_logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type"),
+        ({"moderation": {"model": "m"}}, "moderation"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"audio": {"voice": "x"}}, "audio"),
         ({"functions": [{"name": "f"}]}, "functions"),
@@ -175,7 +178,7 @@ def test_a_name_of_a_speaker_is_dropped() -> None:
         ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
         ({"messages": [{"role": "function", "name": "f", "content": "1"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
-        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "assistant", "audio": {"id": "a"}}]}, "messages[0].audio"),
         ({"messages": [{"role": "assistant", "function_call": {}}]}, "messages[0].function_call"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]}, "messages[0].tool_calls[0].type"),
@@ -263,7 +266,7 @@ def test_a_body_for_a_provider() -> None:
         top_k=3,
         user="u" * 100,
     )
-    assert chat.losses(asked) == ("top_k", "thinking", "is_error")
+    assert chat.losses(asked) == ("top_k", "thinking", "is_error", "cache_control")
     body = chat.write_conversation(asked, model="there", stream=True, limit="max_tokens")
     picture = {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}}
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -291,7 +294,9 @@ NORMAL = any_.conversations(
                 any_.results(st.lists(st.builds(Text, any_.WORDS), max_size=1).map(tuple), st.sampled_from([False])),
                 max_size=2,
             ),
-            st.lists(st.builds(Text, any_.WORDS) | any_.images(st.sampled_from(["", "low"])), max_size=3),
+            st.lists(
+                st.builds(Text, any_.WORDS) | any_.images(st.sampled_from(["", "low"])) | any_.documents(), max_size=3
+            ),
         )
         .map(lambda both: [*both[0], *both[1]])
         .filter(bool),
@@ -307,6 +312,10 @@ NORMAL = any_.conversations(
     top_p=st.none() | st.floats(0, 1),
     stop=st.lists(any_.SAID, max_size=3).map(tuple),
     user=st.none() | any_.NAMES,
+    form=st.none()
+    | st.just(AnswerForm())
+    | st.builds(AnswerForm, any_.SCHEMAS, any_.NAMES, st.just("") | any_.SAID, st.none() | st.booleans()),
+    reasoning=st.none() | st.builds(Reasoning, st.sampled_from(["low", "medium", "high"])),
 )
 
 

@@ -1,0 +1,135 @@
+"""The tools of an Anthropic message, and which of them is to be called, read and written.
+
+Source: the public API reference of Anthropic and the types of its official SDK.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from gateway.conversation import Conversation, Tool, ToolChoice, Untranslatable
+from gateway.wire.anthropic_blocks import hint
+from gateway.wire.fields import Fields
+
+_NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
+_SEARCH: Final = "tool_search_tool_"
+
+
+def read_tools(tools: Iterable[Fields]) -> tuple[Tool, ...]:
+    """Return the tools that a body offers.
+
+    Some types are Anthropic's own. Those that the caller's machine runs (`bash`, `text_editor`, `memory`) are functions
+    like any other to a model that does not know them, once their arguments are told. A search among the tools is left
+    out: all of them are offered. Raises `Untranslatable` for the rest: what Anthropic itself runs, such as a search in
+    the web, has nobody to run it elsewhere, and a `computer` is used by the coordinates that models are trained to see.
+    """
+    return tuple(_read_tool(tool) for tool in tools if not _is_search(tool))
+
+
+def passed_over(tools: Iterable[Fields]) -> Sequence[str]:
+    """Return the types of tools that `read_tools` leaves out."""
+    return [tool.text("type") for tool in tools if _is_search(tool)]
+
+
+def read_choice(choice: Fields) -> ToolChoice:
+    """Return which tool is to be called."""
+    match choice.required("type", str):
+        case "auto" | "any" | "none" as kind:
+            return ToolChoice(kind)
+        case "tool":
+            return ToolChoice("tool", choice.required("name", str))
+        case _:
+            raise choice.refusal("type", "must be auto, any, none or tool.")
+
+
+def write_tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool; one without a schema takes no arguments."""
+    given = tool.schema or {}
+    schema = given if "type" in given else {**_NO_ARGUMENTS, **given}
+    told = {"name": tool.name, "description": tool.description or None, "input_schema": schema, "strict": tool.strict}
+    return {name: value for name, value in told.items() if value is not None} | hint(tool.cache)
+
+
+def write_choice(conversation: Conversation) -> dict[str, Any] | None:
+    """Return which tool is to be called, and whether alone; None where that is left to the model."""
+    choice = conversation.tool_choice or ToolChoice("auto")
+    alone = {"disable_parallel_tool_use": True} if conversation.parallel_tools is False else {}
+    if choice.kind == "none":
+        return {"type": "none"}
+    if choice.kind == "tool":
+        return {"type": "tool", "name": choice.name, **alone}
+    return {"type": choice.kind, **alone} if conversation.tool_choice or alone else None
+
+
+def _is_search(tool: Fields) -> bool:
+    return tool.text("type").startswith(_SEARCH)
+
+
+def _read_tool(tool: Fields) -> Tool:
+    kind = tool.text("type")
+    strict, cache = tool.optional("strict", bool), tool.optional("cache_control", dict)
+    if kind in {"", "custom"}:
+        schema = tool.optional("input_schema", dict)
+        return Tool(tool.required("name", str), tool.text("description"), schema, strict, cache)
+    family = next((name for name in _FAMILIES if kind.startswith(f"{name}_2")), None)
+    if family is None:
+        raise Untranslatable(tool.at("type"))
+    description, known = _FAMILIES[family]
+    return Tool(tool.required("name", str), description, known, strict, cache)
+
+
+def _schema(required: Sequence[str], **properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _text(told: str) -> Mapping[str, Any]:
+    return {"type": "string", "description": told}
+
+
+def _command(*names: str) -> Mapping[str, Any]:
+    return {"type": "string", "enum": list(names)}
+
+
+_LINES: Final = {
+    "type": "array",
+    "items": {"type": "integer"},
+    "description": "The first and the last line to view; -1 is the last of the file.",
+}
+_EDITS: Final = {
+    "file_text": _text("What `create` writes."),
+    "old_str": _text("The text that `str_replace` replaces; it stands in the file once."),
+    "new_str": _text("What `str_replace` puts in its place."),
+    "insert_line": {"type": "integer", "description": "The line after which `insert` writes; 0 is the beginning."},
+    "insert_text": _text("What `insert` writes."),
+    "view_range": _LINES,
+}
+# What models of Anthropic know of these tools without being told.
+_FAMILIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "bash": (
+        "Runs a command in a shell that stays the same from call to call.",
+        _schema(
+            (),
+            command=_text("The command to run; needed unless the shell is restarted."),
+            restart={"type": "boolean", "description": "Starts the shell anew."},
+        ),
+    ),
+    "text_editor": (
+        "Views, creates and edits text files.",
+        _schema(
+            ("command", "path"),
+            command=_command("view", "create", "str_replace", "insert"),
+            path=_text("The file or folder."),
+            **_EDITS,
+        ),
+    ),
+    "memory": (
+        "Keeps notes in files under /memories, which outlast the conversation: look there first.",
+        _schema(
+            ("command",),
+            command=_command("view", "create", "str_replace", "insert", "delete", "rename"),
+            path=_text("The file or folder; `rename` has two others instead."),
+            old_path=_text("What `rename` renames."),
+            new_path=_text("What it is called then."),
+            **_EDITS,
+        ),
+    ),
+}

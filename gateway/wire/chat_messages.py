@@ -1,0 +1,215 @@
+"""The messages of a chat, read and written.
+
+Source: the public API reference of OpenAI and the types of its official SDK. Three fields are none of OpenAI's: the
+hint `cache_control`, which a part, a message, a call or a tool may have, and `reasoning_content` and `thinking_blocks`
+of an assistant, of which `chat_stream` tells.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
+from gateway.wire.anthropic_blocks import THOUGHTS
+from gateway.wire.fields import Fields, as_text
+from gateway.wire.turns import read_content
+
+_PDF: Final = "application/pdf"
+_TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml", "application/yaml"})
+_LINKS: Final = ("https://", "http://")
+_USUAL_NAME: Final = "document.pdf"
+
+
+def role_of(message: Fields) -> str:
+    """Return who speaks: the developer is the system."""
+    role = message.required("role", str)
+    return "system" if role == "developer" else role
+
+
+def read_system(message: Fields) -> list[Text]:
+    """Return the texts of a message of the system."""
+    texts = _hinted(_texts(message, "content"), message)
+    return [text for text in texts if isinstance(text, Text)]
+
+
+def read_turn(message: Fields) -> Turn:
+    """Return what one side says in a message; a hint for the cache that the whole message has is one of its last."""
+    role = role_of(message)
+    if role == "function":
+        raise Untranslatable(message.at("role"))
+    if role not in _READERS:
+        raise message.refusal("role", "must be system, developer, user, assistant or tool.")
+    blocks = _hinted(list(_READERS[role](message)), message)
+    return Turn("assistant" if role == "assistant" else "user", tuple(blocks))
+
+
+def write_messages(system: Sequence[Text], turns: Iterable[Turn]) -> Iterator[dict[str, Any]]:
+    """Yield the messages of a conversation; what a tool shows is shown by the user, since tools here only have words.
+
+    Texts are joined paragraph by paragraph: not every server takes a list where there are no pictures. So a document in
+    plain text is a text as well, and one at an address is told of.
+    """
+    if system:
+        yield {"role": "system", "content": _joined(system)}
+    for turn in turns:
+        yield from _assistant(turn) if turn.role == "assistant" else _user(turn)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read_user(message: Fields) -> Iterable[Block]:
+    return read_content(message, "content", _SHOWN)
+
+
+def _read_assistant(message: Fields) -> Iterator[Block]:
+    for name in ("audio", "function_call"):
+        if message.values.get(name) is not None:
+            raise Untranslatable(message.at(name))
+    yield from _read_thoughts(message)
+    if message.values.get("content") is not None:
+        yield from _texts(message, "content")
+    if refusal := message.text("refusal"):
+        yield Text(refusal)
+    for call in message.each("tool_calls"):
+        if call.values.get("type", "function") != "function":
+            raise Untranslatable(call.at("type"))
+        function = Fields(call.required("function", dict), call.at("function"))
+        name, arguments = function.required("name", str), function.text("arguments")
+        yield ToolUse(call.required("id", str), name, arguments, _cache(call), function.at("arguments"))
+
+
+def _read_thoughts(message: Fields) -> Iterable[Block]:
+    """Return the reasoning as its blocks, or else as the text alone, which then no model knows again."""
+    if message.optional("thinking_blocks", list):
+        return read_content(message, "thinking_blocks", THOUGHTS)
+    text = as_text(message.values.get("reasoning_content")) or as_text(message.values.get("reasoning"))
+    return [Thought(text)] if text else []
+
+
+def _read_tool_message(message: Fields) -> Iterator[Block]:
+    yield ToolResult(message.required("tool_call_id", str), tuple(read_content(message, "content", _SHOWN)))
+
+
+def _cache(part: Fields) -> Mapping[str, Any] | None:
+    return part.optional("cache_control", dict)
+
+
+def _hinted(blocks: Sequence[Block], message: Fields) -> Sequence[Block]:
+    """Return the blocks with the hint of their message, if any, at the last: up to there the prompt may be kept."""
+    cache = _cache(message)
+    last = blocks[-1] if blocks else Thought()
+    if not cache or isinstance(last, Thought) or last.cache:
+        return blocks
+    return [*blocks[:-1], replace(last, cache=cache)]
+
+
+def _read_text(part: Fields) -> Text:
+    return Text(part.required("text", str), _cache(part))
+
+
+def _read_refusal(part: Fields) -> Text:
+    return Text(part.required("refusal", str))
+
+
+def _read_image(part: Fields) -> Image:
+    image = Fields(part.required("image_url", dict), part.at("image_url"))
+    url, detail = image.required("url", str), image.text("detail")
+    if url.startswith(_LINKS):
+        return Image(url=url, detail=detail, cache=_cache(part))
+    media_type, data = _of_data_url(image, "url")
+    return Image(data=data, media_type=media_type, detail=detail, cache=_cache(part))
+
+
+def _read_file(part: Fields) -> Document:
+    """Return a file: a PDF as it is, and a text as its words. Other formats are read by OpenAI's models alone."""
+    file = Fields(part.required("file", dict), part.at("file"))
+    if file.values.get("file_id") is not None:
+        raise Untranslatable(file.at("file_id"))
+    name, cache = file.text("filename"), _cache(part)
+    if (url := file.required("file_data", str)).startswith(_LINKS):
+        return Document(url=url, name=name, cache=cache)
+    media_type, data = _of_data_url(file, "file_data")
+    if media_type == _PDF:
+        return Document(data=data, media_type=media_type, name=name, cache=cache)
+    if not media_type.startswith("text/") and media_type not in _TEXTS_BY_ANOTHER_NAME:
+        raise Untranslatable(file.at("file_data"))
+    try:
+        return Document(text=base64.b64decode(data, validate=True).decode(), name=name, cache=cache)
+    except (binascii.Error, UnicodeDecodeError):
+        raise file.refusal("file_data", "must be a text in UTF-8, in base64.") from None
+
+
+def _of_data_url(told: Fields, name: str) -> tuple[str, str]:
+    """Return the media type and the base64 of a data URL."""
+    head, comma, data = told.required(name, str).partition(",")
+    media_type = head.removeprefix("data:").partition(";")[0]
+    if not (head.startswith("data:") and head.endswith(";base64") and comma and media_type):
+        raise told.refusal(name, "must be a web address, or a data URL in base64 with its media type.")
+    return media_type, data
+
+
+def _texts(message: Fields, name: str) -> list[Text]:
+    return read_content(message, name, {"text": _read_text, "refusal": _read_refusal})
+
+
+_SHOWN: Final = {"text": _read_text, "image_url": _read_image, "file": _read_file}
+_READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
+    "user": _read_user,
+    "assistant": _read_assistant,
+    "tool": _read_tool_message,
+}
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _assistant(turn: Turn) -> Iterator[dict[str, Any]]:
+    calls = [
+        {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+        for use in turn.blocks
+        if isinstance(use, ToolUse)
+    ]
+    content = _joined(turn.blocks) or None
+    if calls or content:
+        yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+
+
+def _user(turn: Turn) -> Iterator[dict[str, Any]]:
+    """Yield the results of tools, then what the user says; pictures and files among the results come before it."""
+    shown: list[Block] = []
+    for result in turn.blocks:
+        if not isinstance(result, ToolResult):
+            continue
+        yield {"role": "tool", "tool_call_id": result.id, "content": _joined(result.content)}
+        if seen := [block for block in result.content if isinstance(block, Image | Document)]:
+            shown += [Text(f"What the tool call {result.id} shows:"), *seen]
+    said = (*shown, *(block for block in turn.blocks if not isinstance(block, Text) or block.text))
+    parts = [_part(block) for block in said if isinstance(block, Text | Image | Document)]
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        yield {"role": "user", "content": parts[0]["text"]}
+    elif parts:
+        yield {"role": "user", "content": parts}
+
+
+def _joined(blocks: Sequence[Block]) -> str:
+    return "\n\n".join(block.text for block in blocks if isinstance(block, Text) and block.text)
+
+
+def _part(block: Text | Image | Document) -> dict[str, Any]:
+    match block:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Image():
+            url = block.url or f"data:{block.media_type};base64,{block.data}"
+            detail = {"detail": block.detail} if block.detail else {}
+            return {"type": "image_url", "image_url": {"url": url, **detail}}
+        case Document(url=url) if url:
+            return {"type": "text", "text": f"{block.name or 'A document'}: {url}"}
+        case Document(text=text) if text:
+            return {"type": "text", "text": f"{block.name or 'A document'}:\n\n{text}"}
+        case Document():
+            data = f"data:{block.media_type};base64,{block.data}"
+            return {"type": "file", "file": {"filename": block.name or _USUAL_NAME, "file_data": data}}
