@@ -19,6 +19,7 @@ from gateway.conversation import (
     Untranslatable,
 )
 from gateway.exchange import Policy
+from gateway.wire import chat_functions
 from gateway.wire import chat_messages as said
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
@@ -68,6 +69,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     Raises `InvalidRequest` with the path of a field that is wrong, and `Untranslatable` for one that asks for a form of
     answer which other formats do not have. All other fields without a counterpart are named in `dropped`.
     """
+    fields = chat_functions.as_tools(fields)
     for name, harmless in _FORM.items():
         if fields.get(name) is not None and fields[name] not in harmless:
             raise Untranslatable(name)

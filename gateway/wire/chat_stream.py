@@ -21,7 +21,7 @@ from gateway.wire.fields import as_object, as_objects, as_text, load
 from gateway.wire.openai import DONE, read_usage, write_usage
 
 # Other servers' words beside OpenAI's own; what is not known ends an answer as any other end does.
-_REASONS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "stop": "stop",
     "length": "length",
     "model_length": "length",
@@ -96,7 +96,7 @@ class _Deltas:
 
     def reason(self, told: str) -> str:
         """Return why the answer ended: with calls it ended for them, also where a server says `stop`."""
-        reason = _REASONS.get(told, "stop" if told else "")
+        reason = REASONS.get(told, "stop" if told else "")
         return "tool_calls" if self._begun and reason == "stop" else reason
 
     def _read_thoughts(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
@@ -148,6 +148,8 @@ class StreamWriter:
     A usage is told only to those who asked for it, and only if there is one.
     """
 
+    reasons: Mapping[str, str] = REASONS
+
     def __init__(self, head: Mapping[str, Any], *, include_usage: bool = False) -> None:
         self._head = {**head, "object": "chat.completion.chunk"}
         self._include_usage = include_usage
@@ -168,13 +170,25 @@ class StreamWriter:
             case CallArguments(index, text) if text:
                 self._without_arguments.pop(index, None)
         self._thought.clear()
-        return self._say(_delta(piece))
+        return self._say(self.delta(piece))
+
+    def delta(self, piece: Piece) -> dict[str, Any]:
+        """Return what a chunk says of a piece, empty where that is nothing."""
+        match piece:
+            case Words(text):
+                return {"content": text} if text else {}
+            case Thinking(text):
+                return {"reasoning_content": text} if text else {}
+            case CallBegins(index):
+                return {"tool_calls": [{"index": index, **_call(piece, "")}]}
+            case CallArguments(index, text):
+                return {"tool_calls": [{"index": index, "function": {"arguments": text}}]} if text else {}
 
     def _think(self, piece: Thinking) -> bytes:
         written = self._block(Thought(redacted=piece.redacted)) if piece.redacted else b""
         if piece.text:
             self._thought.append(piece.text)
-            written += self._say(_delta(piece))
+            written += self._say(self.delta(piece))
         if piece.signature:
             written += self._block(Thought("".join(self._thought), piece.signature))
         return written
@@ -187,8 +201,8 @@ class StreamWriter:
 
     def _finish(self, finish: Finish) -> bytes:
         written = [self._opening()]
-        written += [self._chunk(_delta(CallArguments(index, "{}"))) for index in self._without_arguments]
-        written.append(self._chunk({}, _REASONS.get(finish.reason, "stop")))
+        written += [self._say(self.delta(CallArguments(index, "{}"))) for index in self._without_arguments]
+        written.append(self._chunk({}, self.reasons.get(finish.reason, "stop")))
         if self._include_usage and finish.usage:
             told = {**self._head, "choices": [], "usage": write_usage(finish.usage)}
             written.append(sse.event(orjson.dumps(told)))
@@ -211,6 +225,8 @@ class StreamWriter:
 
 class WholeWriter:
     """Writes one chat completion, at the `Finish`; `head` holds `id`, `created` and `model`."""
+
+    reasons: Mapping[str, str] = REASONS
 
     def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = head
@@ -237,6 +253,13 @@ class WholeWriter:
         self._thinks = False
         return b""
 
+    def calls(self) -> dict[str, Any]:
+        """Return what the message says of the calls of the answer."""
+        calls = [
+            _call(call, "".join(self._arguments.get(index, ())) or "{}") for index, call in sorted(self._calls.items())
+        ]
+        return {"tool_calls": calls} if calls else {}
+
     def _think(self, piece: Thinking) -> None:
         """Keep a thought, as a part of the last one until that is signed or something else is said."""
         if piece.redacted:
@@ -251,34 +274,18 @@ class WholeWriter:
     def _whole(self, finish: Finish) -> bytes:
         text, thought = "".join(self._words), "".join(thought.text for thought in self._thoughts)
         is_known_again = any(thought.signature or thought.redacted for thought in self._thoughts)
-        calls = [
-            _call(call, "".join(self._arguments.get(index, ())) or "{}") for index, call in sorted(self._calls.items())
-        ]
         message = {
             "role": "assistant",
-            "content": text if text or not calls else None,
+            "content": text if text or not self._calls else None,
             "refusal": None,
             **({"reasoning_content": thought} if thought else {}),
             **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
-            **({"tool_calls": calls} if calls else {}),
+            **self.calls(),
         }
-        reason = _REASONS.get(finish.reason, "stop")
+        reason = self.reasons.get(finish.reason, "stop")
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         usage = {"usage": write_usage(finish.usage)} if finish.usage else {}
         return orjson.dumps({**self._head, "object": "chat.completion", "choices": [choice], **usage})
-
-
-def _delta(piece: Piece) -> dict[str, Any]:
-    """Return what a chunk says of a piece, empty where that is nothing."""
-    match piece:
-        case Words(text):
-            return {"content": text} if text else {}
-        case Thinking(text):
-            return {"reasoning_content": text} if text else {}
-        case CallBegins(index):
-            return {"tool_calls": [{"index": index, **_call(piece, "")}]}
-        case CallArguments(index, text):
-            return {"tool_calls": [{"index": index, "function": {"arguments": text}}]} if text else {}
 
 
 def _call(call: CallBegins, arguments: str) -> dict[str, Any]:

@@ -4,11 +4,20 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 from gateway.conversation import Piece, Words
 from gateway.exchange import CHAT, COMPLETION, MESSAGES, PLAIN, Finish, Request
-from gateway.wire import anthropic_writers, chat_stream, completion_stream, messages, openai
+from gateway.wire import (
+    anthropic_writers,
+    chat_function_stream,
+    chat_functions,
+    chat_stream,
+    completion_stream,
+    messages,
+    openai,
+)
 from gateway.wire.passing import Passing
 from gateway.wire.pieces import Writer
 
@@ -21,7 +30,7 @@ class Format:
 
     prefix: str
     stream: Callable[[Head, Request], Writer]
-    whole: Callable[[Head], Writer]
+    whole: Callable[[Head, Request], Writer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +49,28 @@ class PlainWriter:
         return piece.text.encode(errors="replace") if isinstance(piece, Words) else b""
 
 
+def _chat(request: Request) -> ModuleType:
+    """Return the writers of chats, which for callers from before tools tell a call in a way of its own."""
+    return chat_function_stream if chat_functions.are_in(request.fields) else chat_stream
+
+
 FORMATS: Final[Mapping[str, Format]] = {
     CHAT: Format(
         "chatcmpl-",
-        lambda head, request: chat_stream.StreamWriter(head, include_usage=request.include_usage),
-        chat_stream.WholeWriter,
+        lambda head, request: _chat(request).StreamWriter(head, include_usage=request.include_usage),
+        lambda head, request: _chat(request).WholeWriter(head),
     ),
     COMPLETION: Format(
         "cmpl-",
         lambda head, request: completion_stream.StreamWriter(head, include_usage=request.include_usage),
-        completion_stream.WholeWriter,
+        lambda head, _: completion_stream.WholeWriter(head),
     ),
     MESSAGES: Format(
         "msg_",
         lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
-        anthropic_writers.WholeWriter,
+        lambda head, _: anthropic_writers.WholeWriter(head),
     ),
-    PLAIN: Format("", lambda *_: PlainWriter(), lambda _: PlainWriter()),
+    PLAIN: Format("", lambda *_: PlainWriter(), lambda *_: PlainWriter()),
 }
 
 _CHUNKS: Final = Relay(lambda request: openai.PassingChunks(include_usage=request.include_usage), openai.read_answer)
@@ -71,4 +85,4 @@ def new_writer(request: Request, model: str) -> Writer:
     """Return a writer of an answer to a request, under an id of its own and this name of the model."""
     form = FORMATS[request.format]
     head = {"id": f"{form.prefix}{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
-    return form.stream(head, request) if request.stream else form.whole(head)
+    return form.stream(head, request) if request.stream else form.whole(head, request)
