@@ -37,8 +37,6 @@ def read_system(message: Fields) -> list[Text]:
 def read_turn(message: Fields) -> Turn:
     """Return what one side says in a message; a hint for the cache that the whole message has is one of its last."""
     role = role_of(message)
-    if role == "function":
-        raise Untranslatable(message.at("role"))
     if role not in _READERS:
         raise message.refusal("role", "must be system, developer, user, assistant or tool.")
     blocks = _hinted(list(_READERS[role](message)), message)

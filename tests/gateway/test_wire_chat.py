@@ -155,6 +155,28 @@ def test_what_changes_no_form_is_dropped_by_name(name: str) -> None:
     assert chat.read_conversation({"messages": HI, name: None}).dropped == ()
 
 
+def test_what_says_no_more_than_its_absence_is_not_named() -> None:
+    idle = {"frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "store": False, "metadata": {}}
+    assert read(**idle, service_tier="auto", verbosity="medium", reasoning_effort=None).dropped == ()
+    assert read(service_tier="flex", verbosity="low", store=True).dropped == ("service_tier", "verbosity", "store")
+
+
+def test_who_asks_has_two_names() -> None:
+    assert (read(safety_identifier="s").user, read(safety_identifier="s").dropped) == ("s", ())
+    both = read(user="u", safety_identifier="s")
+    assert (both.user, both.dropped) == ("u", ("safety_identifier",))
+
+
+@pytest.mark.parametrize(("stop", "read_as"), [(None, ()), ("a", ("a",)), (["a", "b"], ("a", "b")), ([], ())])
+def test_where_to_stop(stop: Any, read_as: tuple[str, ...]) -> None:
+    assert read(stop=stop).stop == read_as
+
+
+def test_the_newer_limit_counts() -> None:
+    assert read(max_tokens=5, max_completion_tokens=7).max_tokens == 7
+    assert read(max_tokens=5, max_completion_tokens=None).max_tokens == 5
+
+
 def test_a_name_of_a_speaker_is_dropped() -> None:
     assert read([{"role": "user", "name": "Ann", "content": "a"}]).dropped == ("messages[].name",)
 
