@@ -101,7 +101,7 @@ class Cooldowns:
     def __init__(self, known: Board | None = None) -> None:
         self._board = known or Board()
         self._clock: Callable[[], float] = self._board.clock
-        self._streaks: dict[int, tuple[ModelFacts, int]] = {}
+        self._streaks: dict[tuple[int, Reason], tuple[ModelFacts, int]] = {}
         self._probes: dict[Key, Permit] = {}
 
     def now(self) -> float:
@@ -146,7 +146,7 @@ class Cooldowns:
         """Note that the first content came, or a whole answer: no failures in a row, and what was probed has ended."""
         with self._board.lock:
             self._give_back(permit)
-            self._streaks.pop(permit.model.pk, None)
+            self._end_streaks(permit.model)
             for entry in tuple(self._board.about(permit.model)):
                 if entry.key in permit.probes:
                     self._board.end(entry)
@@ -162,7 +162,7 @@ class Cooldowns:
     def heard(self, model: ModelFacts) -> None:
         """Note that the provider is there: failures in a row and what they led to are over, all else stays."""
         with self._board.lock:
-            self._streaks.pop(model.pk, None)
+            self._end_streaks(model)
             for entry in tuple(self._board.about(model)):
                 if entry.reason is Reason.FAILURES:
                     self._board.end(entry)
@@ -192,11 +192,15 @@ class Cooldowns:
         """Count a failure where more than one is needed; whether these are enough. Edited rows begin anew."""
         if rule.after == 1:
             return True
-        failing, count = self._streaks.pop(model.pk, (model, 0))
+        failing, count = self._streaks.pop((model.pk, rule.reason), (model, 0))
         count = count + 1 if failing == model else 1
         if count < rule.after:
-            self._streaks[model.pk] = (model, count)
+            self._streaks[model.pk, rule.reason] = (model, count)
         return count >= rule.after
+
+    def _end_streaks(self, model: ModelFacts) -> None:
+        for reason in Reason if self._streaks else ():
+            self._streaks.pop((model.pk, reason), None)
 
     def _cooling(self, entry: Entry, now: float) -> Cooling | None:
         rule = _BY_REASON[entry.reason]

@@ -292,3 +292,19 @@ def test_threads_do_not_share_a_probe(held: Cooldowns, clock: Clock) -> None:
     for thread in threads:
         thread.join()
     assert len([permit for permit in given if permit]) == 1
+
+
+def test_one_refusal_among_failures_is_no_streak(held: Cooldowns) -> None:
+    """A key that may not do one thing is not to be taken for one that may do nothing."""
+    for kind in (errors.Broken, errors.Broken, errors.PermissionRefused):
+        permit = held.begin(MODEL)
+        assert permit
+        held.failed(permit, failure(kind))
+    assert held.state(MODEL) is None
+    for _ in range(2):
+        permit = held.begin(MODEL)
+        assert permit
+        held.failed(permit, failure(errors.PermissionRefused))
+    state = held.state(SIBLING)
+    assert state is not None
+    assert state.reason == "credentials"

@@ -55,7 +55,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data(), kind=st.sampled_from([*RULES, *PROBED]), asked=st.none() | st.floats(0, 1e5))
     def fail(self, data: st.DataObject, kind: type[ProviderFailure], asked: float | None) -> None:
         permit = self.take(data)
-        of_provider = kind in {errors.QuotaSpent, errors.CredentialsRefused}
+        of_provider = issubclass(kind, (errors.QuotaSpent, errors.CredentialsRefused))
         for model in (MODEL, SIBLING) if of_provider else (permit.model,):
             self.failed_at[model.pk] = self.clock.now
         self.held.failed(permit, failure(kind, asked))
