@@ -33,6 +33,7 @@
         ├── Overflowed               400     context_length_exceeded  to larger windows
         ├── OutputTooLong            400     max_tokens_too_large     to larger windows
         └── Rejected                 theirs  theirs                   no
+            └── ReasoningRefused     theirs  theirs                   no, but to the same with less
 
 `CallerLeft` stands outside: nobody is there to be answered.
 """
@@ -322,6 +323,10 @@ class Rejected(ProviderFailure):
         super().hide(secret)
         if self.body is not None:
             self.body = orjson.loads(orjson.dumps(self.body).replace(secret.encode(), "••••".encode()))
+
+
+class ReasoningRefused(Rejected):
+    """The model does not think, or not in the way that it was told to: less reasoning cures it on the same model."""
 
 
 class CallerLeft(BaseException):

@@ -22,6 +22,7 @@ from gateway.errors import (
     Overflowed,
     ProviderFailure,
     RateLimited,
+    ReasoningRefused,
 )
 from gateway.exchange import Attempt, Call, Delta, Request
 from gateway.hedging import Start, Try, race
@@ -102,6 +103,7 @@ class _Walk:
         self._models = route.models
         self._ahead = deque(route.models)
         self._rooms = dict(route.rooms)
+        self._milder: dict[int, Request] = {}
         self._cured: set[int] = set()
         self._too_small = 0  # tokens: the largest window that the request did not fit into
         self._failures: list[tuple[ModelFacts, ProviderFailure]] = []
@@ -117,14 +119,15 @@ class _Walk:
 
     def asked(self, model: ModelFacts) -> Request:
         """Return the request as this model can take it."""
-        room = self._rooms.get(model.pk)
-        return self._request if room is None else self._request.with_room(room)
+        request, room = self._milder.get(model.pk, self._request), self._rooms.get(model.pk)
+        return request if room is None else request.with_room(room)
 
     def failed(self, model: ModelFacts, failure: ProviderFailure) -> None:
         """Decide where a failure leads."""
         self.backoff = 0.0
         self._failures.append((model, failure))
-        if isinstance(failure, OutputTooLong) and self._cure(model, failure):
+        if self._can_be_cured(model, failure):
+            self._ahead.appendleft(model)
             return
         if failure.moves_on is MovesOn.NOWHERE:
             self._ahead.clear()
@@ -178,9 +181,23 @@ class _Walk:
         wait = min((state.until for state in states), default=cooldowns.now()) - cooldowns.now()
         return AllCooling("Every model that could serve is cooling down.", retry_after=max(0.0, wait))
 
-    def _cure(self, model: ModelFacts, failure: OutputTooLong) -> bool:
-        """Ask the same model once more for an output that it has room for; returns whether that is to be tried."""
-        if model.pk in self._cured or len(self.records) >= MOST_ATTEMPTS:
+    def _can_be_cured(self, model: ModelFacts, failure: ProviderFailure) -> bool:
+        """Note with what change the same model may answer; returns whether that is to be tried."""
+        if len(self.records) >= MOST_ATTEMPTS:
+            return False
+        if isinstance(failure, ReasoningRefused):
+            return self._takes_less_reasoning(model)
+        return isinstance(failure, OutputTooLong) and self._has_room(model, failure)
+
+    def _takes_less_reasoning(self, model: ModelFacts) -> bool:
+        milder = self._milder.get(model.pk, self._request).with_less_reasoning()
+        if milder is not None:
+            self._milder[model.pk] = milder
+        return milder is not None
+
+    def _has_room(self, model: ModelFacts, failure: OutputTooLong) -> bool:
+        """Whether there is room for a shorter output, which is tried once."""
+        if model.pk in self._cured:
             return False
         asked = self._rooms.get(model.pk) or self._request.max_tokens or model.context_size
         room = failure.limit
@@ -192,7 +209,6 @@ class _Walk:
             return False
         self._cured.add(model.pk)
         self._rooms[model.pk] = room
-        self._ahead.appendleft(model)
         return True
 
     def _try_again(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
-from gateway.conversation import Conversation
+from gateway.conversation import Conversation, Reasoning
 
 CHAT: Final = "chat"
 COMPLETION: Final = "completion"
@@ -109,6 +109,18 @@ class Request:
             max_tokens=room,
             conversation=Once(lambda: replace(self.conversation.get(), max_tokens=room)),
         )
+
+    def with_less_reasoning(self) -> Self | None:
+        """Return the request with the manner of thinking left to the model, or after that without a word of it.
+
+        Which model can think, and in which of the ways there are, no language tells; a caller who asks for reasoning
+        wants an answer first of all. None where nothing is left to be taken away.
+        """
+        asked = self.conversation.get()
+        if asked.reasoning is None or asked.reasoning.effort == "none":
+            return None
+        less = replace(asked, reasoning=None if asked.reasoning == Reasoning() else Reasoning())
+        return replace(self, conversation=Once(lambda: less))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """What an adapter is, and the way every provider that is reached over HTTP is called."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
-from gateway.errors import InvalidRequest, ProviderFailure
+from gateway.errors import InvalidRequest, ProviderFailure, ReasoningRefused, Rejected
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
@@ -15,6 +16,7 @@ from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
+_OF_REASONING: Final = re.compile(r"reasoning|thinking|effort", re.IGNORECASE)
 
 
 class Adapter(ABC):
@@ -73,7 +75,7 @@ class HttpAdapter(Adapter):
         """Send the request and read the reply."""
         with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
             if reply.status != 200:
-                raise _failure(reply, model)
+                raise self._failure(reply, request, model)
             if self.relays(request, model):
                 yield from relayed(reply, request)
             else:
@@ -94,6 +96,22 @@ class HttpAdapter(Adapter):
                 reply.settle()
                 return
         yield from reader.close()
+
+    def _failure(self, reply: Reply, request: Request, model: ModelFacts) -> ProviderFailure:
+        """Return what the status and the words of a refusal mean."""
+        key = model.provider.key
+        failure = failures.classify(
+            reply.status,
+            reply.headers,
+            reply.whole(_MAX_ERROR_BYTES),
+            provider=model.provider.name,
+            secret=key.reveal() if key else "",
+        )
+        if not isinstance(failure, Rejected) or not _OF_REASONING.search(failure.message):
+            return failure
+        if self.relays(request, model) or request.conversation.get().reasoning is None:
+            return failure
+        return ReasoningRefused(failure.message, upstream_status=failure.upstream_status, body=failure.body)
 
     @abstractmethod
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
@@ -154,15 +172,3 @@ def events(reply: Reply) -> Iterator[bytes]:
         yield from splitter.feed(piece)
     if rest := splitter.rest():
         yield rest
-
-
-def _failure(reply: Reply, model: ModelFacts) -> ProviderFailure:
-    """Return what the status and the words of a refusal mean."""
-    key = model.provider.key
-    return failures.classify(
-        reply.status,
-        reply.headers,
-        reply.whole(_MAX_ERROR_BYTES),
-        provider=model.provider.name,
-        secret=key.reveal() if key else "",
-    )

@@ -5,13 +5,13 @@ from contextlib import closing
 from typing import Any, Final
 
 from gateway.adapters.transport import Transport
-from gateway.conversation import Text, Untranslatable, Words
+from gateway.conversation import Conversation, Untranslatable, Words
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.exchange import COMPLETION, Call, Delta, Finish, Policy, Request
+from gateway.exchange import CHAT, Call, Delta, Finish, Once, Policy, Request
 from gateway.flows.base import Flow, costs
 from gateway.flows.phases import MICRO, Event, Message, Result, Said, Stage, Started, Wish
 from gateway.patience import Patience
-from gateway.wire import chat, openai, sse
+from gateway.wire import chat_messages, openai, sse
 from gateway.wire.fields import Fields
 from gateway.wire.formats import new_writer
 from registry.snapshot import Snapshot
@@ -19,34 +19,41 @@ from registry.snapshot import Snapshot
 _MOST_USD: Final = 1e9  # more than any request can cost
 
 
-def read_wish(flow: Flow, body: Mapping[str, Any], messages: Sequence[Message], policy: Policy) -> Wish:
-    """Return what a body asks of a flow; raises `InvalidRequest` naming the field at fault."""
+def read_wish(
+    flow: Flow,
+    body: Mapping[str, Any],
+    conversation: Once[Conversation],
+    *,
+    policy: Policy,
+    messages: Sequence[Message] | None = None,
+) -> Wish:
+    """Return what a body asks of a flow; `messages` is its conversation as a chat, where the body has it so.
+
+    Raises `InvalidRequest` naming the field at fault, be it one that asks for another answer than words.
+    """
+    try:
+        asked = conversation.get()
+    except Untranslatable as reason:
+        raise InvalidRequest(f"A flow has no `{reason.field}`.", param=reason.field) from None
+    if asked.tools:
+        raise InvalidRequest("A flow has no `tools`.", param="tools")
+    if asked.form:
+        raise InvalidRequest("A flow has no `response_format`.", param="response_format")
     told = Fields(body)
-    _check_form({**body, "messages": messages})
     limit = told.number("max_total_cost_usd")
+    if messages is None:
+        messages = list(chat_messages.write_messages(asked.system, asked.turns))
     wish = Wish(
         messages=messages,
         options={name: body.get(name) for name in flow.options},
-        max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
-        temperature=told.number("temperature"),
+        max_tokens=asked.max_tokens,
+        temperature=asked.temperature,
         limit_micro=None if limit is None else int(min(limit, _MOST_USD) * MICRO),
         stream=bool(told.optional("stream", bool)),
         policy=policy,
     )
     flow.check(wish)
     return wish
-
-
-def _check_form(body: Mapping[str, Any]) -> None:
-    """Raise `InvalidRequest` for what is no chat, and for what asks for another answer than words."""
-    try:
-        conversation = chat.read_conversation(body)
-    except Untranslatable as reason:
-        raise InvalidRequest(f"A flow has no `{reason.field}`.", param=reason.field) from None
-    if conversation.tools:
-        raise InvalidRequest("A flow has no `tools`.", param="tools")
-    if conversation.form:
-        raise InvalidRequest("A flow has no `response_format`.", param="response_format")
 
 
 def events(
@@ -70,7 +77,8 @@ def deltas(
     flow: Flow, request: Request, snapshot: Snapshot, patience: Patience, *, transport: Transport, call: Call
 ) -> Generator[Delta]:
     """Yield the flow's answer in the caller's format; the phases before it show as comments of a stream."""
-    wish = read_wish(flow, request.fields, _messages(request), request.policy)
+    messages = openai.messages_of(request.fields) if request.format == CHAT else None
+    wish = read_wish(flow, request.fields, request.conversation, policy=request.policy, messages=messages)
     writer = new_writer(request, request.model)
     with closing(events(flow, wish, snapshot, patience, transport=transport, call=call)) as happening:
         for event in happening:
@@ -82,13 +90,3 @@ def deltas(
                 case Result(answer):
                     said = b"" if request.stream else writer.write(Words(answer.text))
                     yield Delta(said + writer.write(Finish(answer.reason, call.usage)))
-
-
-def _messages(request: Request) -> Sequence[Message]:
-    if request.format != COMPLETION:
-        return openai.messages_of(request.fields)
-    try:
-        (turn,) = request.conversation.get().turns
-    except Untranslatable as reason:
-        raise InvalidRequest(f"A flow has no `{reason.field}`.", param=reason.field) from None
-    return [{"role": "user", "content": block.text} for block in turn.blocks if isinstance(block, Text)]

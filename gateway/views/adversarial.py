@@ -8,7 +8,7 @@ import orjson
 
 from gateway.adapters.transport import transport
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.exchange import Call, Policy
+from gateway.exchange import Call, Once, Policy
 from gateway.flows import FLOWS, PREFIX
 from gateway.flows.base import write_usage
 from gateway.flows.phases import MICRO, Completed, Event, Result, Said, Started, Wish
@@ -16,7 +16,7 @@ from gateway.flows.run import events, read_wish
 from gateway.patience import Patience
 from gateway.router import AUTO
 from gateway.views.base import GenerationView
-from gateway.wire import openai, sse
+from gateway.wire import chat, openai, sse
 from registry.snapshot import keeper
 
 _FLOW = FLOWS["adversarial"]
@@ -29,7 +29,9 @@ class Adversarial(GenerationView[Wish]):
         """Return what a body asks: a `prompt`, or `messages`, with an optional `system`."""
         if body.get("model") not in (None, AUTO, f"{PREFIX}{_FLOW.name}"):
             raise InvalidRequest("This endpoint asks several models: name a `planner` and a `critic`.", param="model")
-        return read_wish(_FLOW, body, _messages(body), wishes)
+        messages = _messages(body)
+        conversation = Once(lambda: chat.read_conversation({**body, "messages": messages}))
+        return read_wish(_FLOW, body, conversation, policy=wishes, messages=messages)
 
     def produce(self, asked: Wish, patience: Patience) -> Generator[bytes]:
         """Yield the result, as the last of the events where a stream was asked for."""

@@ -121,13 +121,7 @@ def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool 
 
 def obstacle(conversation: Conversation) -> str:
     """Return what `write_conversation` would refuse; empty if it can be written."""
-    uses = [use for turn in conversation.turns for use in turn.blocks if isinstance(use, ToolUse)]
-    try:
-        for use in uses:
-            _arguments(use)
-    except InvalidRequest as refusal:
-        return refusal.message
-    return ""
+    return next((fault for turn in conversation.turns if (fault := blocks.fault(turn.blocks))), "")
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:

@@ -211,6 +211,17 @@ def _id(call: str) -> str:
     return _NO_ID.sub("_", call) or "_"
 
 
+def fault(blocks: Iterable[Block]) -> str:
+    """Return what is wrong with the arguments of a call among the blocks; empty if all of them can be written."""
+    try:
+        for block in blocks:
+            if isinstance(block, ToolUse):
+                _arguments(block)
+    except InvalidRequest as refusal:
+        return refusal.message
+    return ""
+
+
 def _arguments(use: ToolUse) -> dict[str, Any]:
     """Return the arguments of a call; no text at all stands for none, as many servers write it."""
     if not use.arguments.strip():
