@@ -9,6 +9,7 @@ from gateway.conversation import Conversation, Reasoning
 CHAT: Final = "chat"
 COMPLETION: Final = "completion"
 MESSAGES: Final = "messages"
+EMBEDDING: Final = "embedding"
 PLAIN: Final = "plain"
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
@@ -82,7 +83,7 @@ class Request:
     """
 
     format: str
-    """The caller's wire format: `chat`, `completion`, `messages`, or `plain` for the gateway's own requests."""
+    """The caller's wire format: one of the constants above; `plain` is for the gateway's own requests."""
     needs: frozenset[str]
     """What a model must be capable of beside the format itself, such as `tools`."""
     fields: Mapping[str, Any]

@@ -21,7 +21,7 @@ from gateway.errors import (
     PromptTooLong,
     Unserviceable,
 )
-from gateway.exchange import COMPLETION, Decision, Excluded, Ranked, Request
+from gateway.exchange import COMPLETION, EMBEDDING, Decision, Excluded, Ranked, Request
 from gateway.metrics import Standings, standings
 from gateway.scoring import STRATEGIES, Candidate, Scored, rank
 from registry.models import Capability
@@ -32,6 +32,11 @@ _LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth
 DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
 _MOST_TOLD: Final = 10
 _NOT_NAMED: Final = "not named by the caller"
+# What serves a format, any of these; a chat model can be given the prompt of a completion.
+_ABLE: Final = {
+    COMPLETION: (Capability.COMPLETION, Capability.CHAT),
+    EMBEDDING: (Capability.EMBEDDING,),
+}
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
@@ -149,7 +154,7 @@ def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
     one = [request.model] if request.model and request.model != AUTO else []
     tiers = [_named(name, snapshot, policy.strategy, param="model") for name in one]
     tiers += [_named(name, snapshot, policy.strategy, param="models") for name in policy.models]
-    if not tiers or (policy.fallback and not policy.models):
+    if not tiers or (policy.fallback and not policy.models and request.format != EMBEDDING):
         tiers.append(_Tier(snapshot.models, strategy))
     return tiers
 
@@ -199,9 +204,9 @@ def _obstacle(model: ModelFacts, request: Request, named: set[int]) -> str:
 
 def _lacks(model: ModelFacts, request: Request) -> str:
     """Return what a model cannot do of what is needed; one that names none of the details is not judged by them."""
-    formats = {Capability.CHAT, Capability.COMPLETION} if request.format == COMPLETION else {Capability.CHAT}
-    if not formats & model.capabilities:
-        return "completion" if request.format == COMPLETION else "chat"
+    asked, *others = _ABLE.get(request.format, (Capability.CHAT,))
+    if not model.capabilities & {asked, *others}:
+        return asked.value
     missing = request.needs - model.capabilities if _DETAILS & model.capabilities else ()
     return ", ".join(sorted(missing))
 
@@ -213,6 +218,8 @@ def _ranked(tier: _Tier, scored: Scored, request: Request) -> Ranked:
 
 
 def _room(request: Request, model: ModelFacts) -> int:
+    if request.format == EMBEDDING:
+        return 0
     return tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
 
 

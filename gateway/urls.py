@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from gateway.views import health
 from gateway.views.adversarial import Adversarial
 from gateway.views.chat import ChatCompletions, Completions
+from gateway.views.embeddings import Embeddings
 from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
@@ -15,6 +16,7 @@ app_name = "gateway"
 urlpatterns = [
     path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
     path("v1/completions", Completions.as_view(), name="completions"),
+    path("v1/embeddings", Embeddings.as_view(), name="embeddings"),
     path("v1/messages", Messages.as_view(), name="messages"),
     path("v1/messages/count_tokens", CountTokens.as_view(), name="count-tokens"),
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),

@@ -149,7 +149,7 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     relay = RELAYS[request.format]
     if not request.stream:
         raw = reply.whole()
-        yield relay.read_answer(raw)
+        yield relay.read_answer(raw, request)
         yield Delta(raw)
         return
     passing = relay.passing(request)

@@ -1,24 +1,33 @@
 """The built-in provider `echo`: answers from the prompt itself, without a network. For trying out and for load tests.
 
 The last message is the answer, word by word, each word counted as a token. It may steer the answer with marks at its
-beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long.
+beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Embeddings
+are near each other for texts that share words.
 """
 
+import base64
+import hashlib
+import math
 import re
+from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
+import orjson
+
 from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
 from gateway.conversation import Piece, Text, Untranslatable, Words
-from gateway.exchange import Delta, Finish, Request, Usage
+from gateway.exchange import EMBEDDING, Delta, Finish, Request, Usage
 from gateway.patience import Patience
+from gateway.wire import embeddings
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
 _MOST_WORDS: Final = 100_000
+_DIMENSIONS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +41,24 @@ class _Script:
 class EchoAdapter(Adapter):
     """Answers with the caller's own words."""
 
+    def relays(self, request: Request, model: ModelFacts) -> bool:
+        """Speak the language of embeddings, which there is but one of."""
+        return request.format == EMBEDDING
+
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return what other adapters would; and words are no JSON, so that a form of the answer would be missed."""
+        if self.relays(request, model):
+            return ""
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
     ) -> Generator[Delta | Finish | Usage]:
-        """Yield the words of the last message in the caller's format."""
+        """Yield the words of the last message in the caller's format, or vectors of the inputs."""
+        if self.relays(request, model):
+            yield from _embedded(request, model)
+            return
         yield from written(_pieces(request, patience), request, model)
 
 
@@ -56,6 +74,26 @@ def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
             yield Words(f" {word}" if index else word)
     reason = "stop" if len(words) == len(script.words) else "length"
     yield Finish(reason, Usage(uncached=request.estimate, output=len(words)))
+
+
+def _embedded(request: Request, model: ModelFacts) -> Iterator[Delta | Finish]:
+    given = [one if isinstance(one, str) else " ".join(map(str, one)) for one in embeddings.inputs(request.fields)]
+    vectors = [_vector(text, request.fields.get("dimensions") or _DIMENSIONS) for text in given]
+    used = sum(len(text.split()) for text in given)
+    is_packed = request.fields.get("encoding_format") == "base64"
+    told = [base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist() for vector in vectors]
+    yield Finish("stop", Usage(uncached=used))
+    yield Delta(orjson.dumps(embeddings.write_answer(told, model.id, used)))
+
+
+def _vector(text: str, dimensions: int) -> "array[float]":
+    """Return a vector of length 1, in which every word of the text has its own place and sign."""
+    vector = array("f", bytes(4 * dimensions))
+    for word in text.lower().split():
+        number = int.from_bytes(hashlib.blake2b(word.encode(errors="replace"), digest_size=8).digest())
+        vector[number // 2 % dimensions] += 1.0 if number % 2 else -1.0
+    length = math.hypot(*vector) or 1.0
+    return array("f", (value / length for value in vector))
 
 
 def _last_text(request: Request) -> str:

@@ -10,11 +10,11 @@ from gateway.adapters import addressing
 from gateway.adapters.base import HttpAdapter
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
-from gateway.exchange import CHAT, COMPLETION, Finish, Request
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, Finish, Request
 from gateway.wire import chat, chat_stream, omission, openai
 from registry.snapshot import ModelFacts, ProviderFacts
 
-_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions"}
+_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions", EMBEDDING: "embeddings"}
 
 
 class OpenAIAdapter(HttpAdapter):
@@ -34,9 +34,11 @@ class OpenAIAdapter(HttpAdapter):
         return Outgoing(where, addressing.credentials(provider), method="GET")
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
-        """Relay chats, and completions to models that are no chat models: those refuse them."""
+        """Relay chats, embeddings, and completions to models that are no chat models: those refuse them."""
         if request.format == COMPLETION:
             return "chat" not in model.capabilities and "completions" in model.provider.endpoints
+        if request.format == EMBEDDING:
+            return "embeddings" in model.provider.endpoints
         return request.format == CHAT
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:

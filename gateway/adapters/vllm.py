@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gateway.adapters.openai import OpenAIAdapter
-from gateway.exchange import CHAT, COMPLETION, Request
+from gateway.exchange import COMPLETION, Request
 from registry.snapshot import ModelFacts
 
 
@@ -16,4 +16,4 @@ class VllmAdapter(OpenAIAdapter):
         """Relay whatever the model can do: here one model serves chats and completions alike."""
         if request.format == COMPLETION:
             return request.format in model.capabilities and "completions" in model.provider.endpoints
-        return request.format == CHAT or request.format in model.capabilities
+        return super().relays(request, model)

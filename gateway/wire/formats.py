@@ -8,13 +8,14 @@ from types import ModuleType
 from typing import Any, Final
 
 from gateway.conversation import Piece, Words
-from gateway.exchange import CHAT, COMPLETION, MESSAGES, PLAIN, Finish, Request
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, Finish, Request
 from gateway.wire import (
     anthropic_writers,
     chat_function_stream,
     chat_functions,
     chat_stream,
     completion_stream,
+    embeddings,
     messages,
     openai,
 )
@@ -38,7 +39,7 @@ class Relay:
     """How the answers of a provider that speaks the caller's own format are looked at: a stream, or a whole one."""
 
     passing: Callable[[Request], Passing]
-    read_answer: Callable[[bytes], Finish]
+    read_answer: Callable[[bytes, Request], Finish]
 
 
 class PlainWriter:
@@ -73,11 +74,14 @@ FORMATS: Final[Mapping[str, Format]] = {
     PLAIN: Format("", lambda *_: PlainWriter(), lambda *_: PlainWriter()),
 }
 
-_CHUNKS: Final = Relay(lambda request: openai.PassingChunks(include_usage=request.include_usage), openai.read_answer)
+_CHUNKS: Final = Relay(
+    lambda request: openai.PassingChunks(include_usage=request.include_usage), lambda raw, _: openai.read_answer(raw)
+)
 RELAYS: Final[Mapping[str, Relay]] = {
     CHAT: _CHUNKS,
     COMPLETION: _CHUNKS,
-    MESSAGES: Relay(lambda _: messages.PassingMessage(), messages.read_answer),
+    MESSAGES: Relay(lambda _: messages.PassingMessage(), lambda raw, _: messages.read_answer(raw)),
+    EMBEDDING: Relay(_CHUNKS.passing, embeddings.read_answer),  # there are no streams of them
 }
 
 

@@ -22,7 +22,7 @@ LONGEST_NAME: Final = 200
 
 # The fields that the gateway sets anew for each provider, and those that are its own and go nowhere.
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")  # of both, the first counts
-_HEAD: Final = ("model", "stream", "stream_options", *_LIMITS, *Policy.FIELDS)
+HEAD: Final = ("model", "stream", "stream_options", *_LIMITS, *Policy.FIELDS)
 _TOOLS: Final = ("tools", "functions")
 
 
@@ -73,7 +73,7 @@ def _read(
     needs: Mapping[str, bool],
     conversation: Once[Conversation],
 ) -> Request:
-    head, rest = bodies.split(raw, body, _HEAD)
+    head, rest = bodies.split(raw, body, HEAD)
     told = Fields(head)
     model = told.text("model")
     if len(model) > LONGEST_NAME:

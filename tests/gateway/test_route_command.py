@@ -72,3 +72,12 @@ def test_nobody_can_serve() -> None:
         shown("--prompt", "hi", "--model", "nobody")
     with pytest.raises(CommandError, match="off: disabled"):
         shown("--prompt", "hi", "--header", "X-TokenHub-Min-Weight=95")
+
+
+@pytest.mark.parametrize(("endpoint", "first"), [("messages", "good"), ("embeddings", "vectors")])
+def test_other_endpoints(endpoint: str, first: str) -> None:
+    at = Provider.objects.get(name="echo")
+    Model.objects.create(public_id="vectors", name="v", provider=at, context_size=100, capabilities=["embedding"])
+    named = ["--model", "vectors"] if endpoint == "embeddings" else []
+    told = [cells(line) for line in shown("--prompt", "x" * 300, "--endpoint", endpoint, *named)]
+    assert told[3][1] == first

@@ -1,8 +1,8 @@
 """`manage.py route`: which models a request would be sent to, in which order, and why the others are left out."""
 
 from argparse import FileType
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 from django.conf import settings
@@ -11,11 +11,17 @@ from django.utils.datastructures import CaseInsensitiveMapping
 
 from gateway import policy, router
 from gateway.errors import GatewayError
-from gateway.exchange import Decision, Request
-from gateway.wire import bodies, openai
+from gateway.exchange import Decision, Policy, Request
+from gateway.wire import bodies, embeddings, messages, openai
 from registry.snapshot import SnapshotUnavailable, keeper
 
-_ENDPOINTS = {"chat": openai.read_chat, "completions": openai.read_completion}
+_ENDPOINTS: Final[Mapping[str, Callable[[bytes, Mapping[str, Any], Policy], Request]]] = {
+    "chat": openai.read_chat,
+    "completions": openai.read_completion,
+    "embeddings": embeddings.read_embedding,
+    "messages": lambda raw, body, wishes: messages.read_message(raw, body, wishes, {}),
+}
+_SAID: Final = {"completions": "prompt", "embeddings": "input"}  # where a prompt stands that is no list of messages
 
 
 class Command(BaseCommand):
@@ -48,8 +54,8 @@ class Command(BaseCommand):
 
 
 def _request(options: Mapping[str, Any]) -> Request:
-    is_chat = options["endpoint"] == "chat"
-    said = {"messages": [{"role": "user", "content": options["prompt"]}]} if is_chat else {"prompt": options["prompt"]}
+    prompt, place = options["prompt"], _SAID.get(options["endpoint"])
+    said = {place: prompt} if place else {"messages": [{"role": "user", "content": prompt}]}
     raw = options["body"].read() if options["body"] else orjson.dumps(said)
     body = bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH)
     if options["model"]:
