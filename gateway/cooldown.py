@@ -6,7 +6,7 @@ and each worker may send a probe of its own.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
@@ -50,7 +50,6 @@ class Rule:
 _FAILURES: Final = Rule(
     reason=Reason.FAILURES, seconds=30, longest=300, after=3, growth=2, may_probe=True, half_open=True
 )
-_CREDENTIALS: Final = Rule(reason=Reason.CREDENTIALS, seconds=60, may_probe=True, half_open=True)
 RULES: Final[Mapping[type[ProviderFailure], Rule]] = {
     errors.Unreachable: _FAILURES,
     errors.TimedOut: _FAILURES,
@@ -59,9 +58,9 @@ RULES: Final[Mapping[type[ProviderFailure], Rule]] = {
     errors.RateLimited: Rule(reason=Reason.RATE_LIMIT, seconds=5, least=1, asks_provider=True),
     errors.QuotaSpent: Rule(reason=Reason.QUOTA, seconds=300, least=300, asks_provider=True),
     # until the row or the key is edited, which the fingerprint of an entry notices
-    errors.CredentialsRefused: _CREDENTIALS,
-    # not at once: one request may ask for what this key is not allowed, and others for what it is
-    errors.PermissionRefused: replace(_CREDENTIALS, after=3),
+    errors.CredentialsRefused: Rule(reason=Reason.CREDENTIALS, seconds=60, may_probe=True, half_open=True),
+    # not at once, and this model alone: a key may do one thing and not another
+    errors.PermissionRefused: Rule(reason=Reason.PERMISSION, seconds=60, after=3, may_probe=True, half_open=True),
     # a probe tells the caller the provider's own words, and finds a model that has been loaded there meanwhile
     errors.UnknownThere: Rule(reason=Reason.UNKNOWN_MODEL, seconds=300, may_probe=True),
 }

@@ -33,6 +33,7 @@
         ├── Overflowed               400     context_length_exceeded  to larger windows
         ├── OutputTooLong            400     max_tokens_too_large     to larger windows
         └── Rejected                 theirs  theirs                   no
+            ├── Doubtful             theirs  theirs                   to any model
             └── ReasoningRefused     theirs  theirs                   no, but to the same with less
 
 `CallerLeft` stands outside: nobody is there to be answered.
@@ -40,9 +41,10 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, TypeVar, cast
 
-import orjson
+T = TypeVar("T")
+_SHORTEST_SECRET: Final = 8
 
 
 class MovesOn(Enum):
@@ -51,6 +53,20 @@ class MovesOn(Enum):
     NOWHERE = "nowhere"
     ANY = "any"
     LARGER = "larger"
+
+
+def hidden(told: T, secret: str) -> T:
+    """Return a text, or the values of a JSON object, without the secret; one too short to be one is no secret."""
+    if len(secret) < _SHORTEST_SECRET:
+        return told
+    value: Any = told
+    if isinstance(value, str):
+        value = value.replace(secret, "••••")
+    elif isinstance(value, Mapping):
+        value = {name: hidden(each, secret) for name, each in value.items()}
+    elif isinstance(value, list):
+        value = [hidden(each, secret) for each in value]
+    return cast("T", value)
 
 
 class GatewayError(Exception):
@@ -215,7 +231,7 @@ class ProviderFailure(GatewayError):
 
     def hide(self, secret: str) -> None:
         """Take a secret out of the message: providers quote keys that they refuse."""
-        self.message = self.message.replace(secret, "••••")
+        self.message = hidden(self.message, secret)
         self.args = (self.message,)
 
 
@@ -321,8 +337,13 @@ class Rejected(ProviderFailure):
     def hide(self, secret: str) -> None:
         """Take a secret out of the message, and out of the body that is handed on."""
         super().hide(secret)
-        if self.body is not None:
-            self.body = orjson.loads(orjson.dumps(self.body).replace(secret.encode(), "••••".encode()))
+        self.body = hidden(self.body, secret)
+
+
+class Doubtful(Rejected):
+    """A refusal that may be the caller's doing or not: another model may answer, and nothing cools for it."""
+
+    moves_on = MovesOn.ANY
 
 
 class ReasoningRefused(Rejected):

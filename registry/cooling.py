@@ -9,6 +9,7 @@ class Reason(models.TextChoices):
     RATE_LIMIT = "rate_limit", "rate limit"
     QUOTA = "quota", "quota spent"
     CREDENTIALS = "credentials", "credentials refused"
+    PERMISSION = "permission", "not permitted"
     UNKNOWN_MODEL = "unknown_model", "unknown there"
     FAILURES = "failures", "failures in a row"
 

@@ -5,7 +5,7 @@ Sources: the public error pages of OpenAI and Anthropic, and the recorded bodies
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -15,8 +15,11 @@ import orjson
 from gateway import errors
 
 _OVERFLOW: Final = re.compile(
-    r"maximum context length|exceeds the context window|prompt is too long|exceed context limit|longer than the model's"
-    r" context length|exceeds the maximum number of tokens|input is too long|too many input tokens|exceed_context_size"
+    r"maximum context length|exceeds the context window|prompt is too long|exceed context limit"
+    r"|longer than the (?:model's context length|maximum model length)|maximum prompt length is"
+    r"|total number of tokens in the prompt cannot exceed"
+    r"|tokens when context the overflows|^prompt too long"
+    r"|exceeds the maximum number of tokens|input is too long|too many input tokens|exceed_context_size"
     r"|`inputs` tokens \+ `max_new_tokens`|`inputs` must have less than \d+ tokens",
     re.IGNORECASE,
 )
@@ -39,20 +42,36 @@ _OUTPUT: Final = re.compile(
     r"|you requested \d+ output tokens and your prompt contains at least \d+ input tokens",
     re.IGNORECASE,
 )
-_NO_CREDIT: Final = re.compile(r"credit balance is too low|specified (workspace )?API usage limits", re.IGNORECASE)
-# A 404 that is about the model, or about nothing in particular; any other is about something that the caller named.
-_NOT_THERE: Final = re.compile(
-    r"\bmodels?\b|\bdeployment\b|no endpoints found"
-    r"|^\W*(?:the )?(?:requested )?(?:file|page|path|url|resource|endpoint)?\W*(?:was )?not found\W*$",
+# Providers quote what callers write: what follows is read of whole sentences, without what stands in quotes.
+_QUOTED: Final = re.compile(r"'[^']{0,400}'|\"[^\"]{0,400}\"|`[^`]{0,400}`|input=\S+")
+_NO_CREDIT: Final = re.compile(
+    r"^(?:your credit balance is too low|you have reached your specified (?:workspace )?api usage limits"
+    r"|billing hard limit has been reached)",
     re.IGNORECASE,
 )
-_SOMETHING_ELSE: Final = re.compile(r"^no such (?!model)|\bfile[-_ ](?:id|object)\b", re.IGNORECASE)
+_NO_KEY: Final = re.compile(r"^(?:api key not valid|this organization has been disabled)", re.IGNORECASE)
 _UNKNOWN_MODEL: Final = re.compile(
-    r"\bmodels?[ :/]+\W?[\w./:@-]*\W?\s*(?:is |was )?(?:does not exist|not found)|unknown model|invalid model\b",
+    r"^(?:error: )?(?:the )?(?:requested )?models?[ :/]+[\w./:@-]*\s*(?:is |was )?(?:does not exist|not found)"
+    r"|^model not exist|^(?:unknown|invalid) model\b|^[\w./:@-]+ is not a valid model id|^no endpoints found for \S+$"
+    r"|^the api deployment for this resource does not exist|^model: ",
+    re.IGNORECASE,
+)
+# A 404 about nothing in particular, and one about a thing of the caller's.
+_NOTHING_THERE: Final = re.compile(
+    r"^\W*(?:\d{3} )?(?:the )?(?:requested )?(?:file|page|path|url|resource|endpoint)?"
+    r"\W*(?:was )?(?:not found)?\W*$|^<",
+    re.IGNORECASE,
+)
+_SOMETHING_OF_THE_CALLERS: Final = re.compile(
+    r"^no such (?!model)|\b(?:file|item|image|response|assistant|thread|batch|conversation|vector store)\b.*"
+    r"(?:not found|does not exist)",
     re.IGNORECASE,
 )
 _MODERATED: Final = re.compile(
-    r"moderation|\bflagged\b|content[ _](?:policy|filter|management)|safety system|usage polic", re.IGNORECASE
+    r"\b(?:input|prompt|request|content|message|text|image)s?\b.{0,80}"
+    r"(?:flagged|moderat|content[ _](?:policy|filter|management)|safety system|usage polic)"
+    r"|(?:flagged|moderat|content[ _](?:policy|filter|management)).{0,80}\b(?:input|prompt|request|content|message)",
+    re.IGNORECASE,
 )
 _SHOWN_CHARACTERS: Final = 500
 _READ_CHARACTERS: Final = 4000  # patterns are not searched for in a megabyte
@@ -72,10 +91,9 @@ def classify(
     status: int, headers: Mapping[str, str], raw: bytes, *, provider: str, secret: str
 ) -> errors.ProviderFailure:
     """Return the failure that a reply other than 200 stands for; `secret` is removed wherever the reply quotes it."""
-    if secret:
-        raw = raw.replace(secret.encode(), "••••".encode())
     read = _read(status, raw)
-    refusal = replace(read, message=read.message[:_READ_CHARACTERS])
+    message = errors.hidden(read.message[:_READ_CHARACTERS], secret)
+    refusal = replace(read, message=message, body=errors.hidden(read.body, secret))
     retry_after = read_retry_after(headers)
     said = f"{provider} answered {status}: {refusal.message[:_SHOWN_CHARACTERS]}"
     return _judged(refusal, said, retry_after)
@@ -85,47 +103,78 @@ def in_band(error: Any) -> errors.ProviderFailure:
     """Return the failure that an error within an answer of status 200 stands for.
 
     `error` is the text or the object that stands under `error`, in the form of OpenAI or of Anthropic. Its status is
-    the number that some servers give as `code`, or the one that its word usually comes with, and 500 for any other.
+    the number that some servers give as `code`, or the one that its word usually comes with.
     """
     told = error if isinstance(error, dict) else {"message": error}
-    words = [word for word in (told.get("code"), told.get("type")) if isinstance(word, str) and word]
-    number = told.get("code")
-    usual = next((_STATUS_OF_WORD[word] for word in words if word in _STATUS_OF_WORD), 500)
-    status = number if isinstance(number, int) and 400 <= number <= 599 else usual
+    code = told.get("code")
+    words = [word for word in (code, told.get("type")) if isinstance(word, str) and word]
     message = str(told.get("message") or error)
-    body = {"error": {**told, "code": number if isinstance(number, str) else None}} if "message" in told else None
-    refusal = _Refusal(status, words[0] if words else "", message[:_READ_CHARACTERS], body)
+    body = {"error": {**told, "code": code if isinstance(code, str) else None}} if "message" in told else None
+    status = _status_in_band(code, words)
+    refusal = _Refusal(status or 400, words[0] if words else "", message[:_READ_CHARACTERS], body)
     said = f"The provider broke off: {message[:_SHOWN_CHARACTERS]}"
-    return _too_long(replace(refusal, status=400), said) or _judged(refusal, said, None)
+    if too_long := _too_long(replace(refusal, status=400), said):
+        return too_long
+    failure = _judged(refusal, said, None)
+    if status is None and type(failure) is errors.Rejected:
+        return errors.Doubtful(said, upstream_status=400, body=body)
+    return failure
+
+
+def _status_in_band(code: Any, words: Iterable[str]) -> int | None:
+    """Return the status that an error in-band comes with elsewhere; None where it may be the caller's doing or not.
+
+    Many servers call whatever goes wrong an invalid request.
+    """
+    number = int(code) if isinstance(code, str) and re.fullmatch(r"[45]\d\d", code) else code
+    if isinstance(number, int) and 400 <= number <= 599:
+        return number
+    known = next((_STATUS_OF_WORD[word] for word in words if word in _STATUS_OF_WORD), None)
+    return known if known or "invalid_request_error" in words else 500
 
 
 def _judged(refusal: _Refusal, said: str, retry_after: float | None) -> errors.ProviderFailure:
     """Return what a refusal stands for; `said` is the message for people."""
-    status = refusal.status
     if too_long := _too_long(refusal, said):
         return too_long
-    if _is_unpaid(refusal):
-        return errors.QuotaSpent(said, upstream_status=status, retry_after=retry_after)
-    if _is_unknown_model(refusal):
-        return errors.UnknownThere(said, upstream_status=status)
-    kind = _BY_STATUS.get(status)
-    if kind is not None and not (status == 403 and _MODERATED.search(refusal.message)):
-        return kind(said, upstream_status=status, retry_after=retry_after)
-    if 400 <= status < 500:
-        return errors.Rejected(said, upstream_status=status, body=refusal.body)
-    return errors.Broken(said, upstream_status=status)
+    kind = _kind(refusal, _QUOTED.sub("", refusal.message).strip())
+    if issubclass(kind, errors.Rejected):
+        return kind(said, upstream_status=refusal.status, body=refusal.body)
+    return kind(said, upstream_status=refusal.status, retry_after=retry_after)
+
+
+def _kind(refusal: _Refusal, words: str) -> type[errors.ProviderFailure]:
+    """Return what the first sign that stands points to; `words` is the message without what it quotes."""
+    status, code = refusal.status, refusal.code
+    is_unpaid = status == 402 or (status in {403, 429} and code == "insufficient_quota")
+    signs: tuple[tuple[object, type[errors.ProviderFailure]], ...] = (
+        (is_unpaid or (status in {400, 403} and _NO_CREDIT.search(words)), errors.QuotaSpent),
+        (status in {400, 403} and _NO_KEY.search(words), errors.CredentialsRefused),
+        (code == "model_not_found", errors.UnknownThere),
+        (status in {400, 404} and _UNKNOWN_MODEL.search(words), errors.UnknownThere),
+        (status == 404 and _NOTHING_THERE.search(words), errors.UnknownThere),
+        (status == 404 and _SOMETHING_OF_THE_CALLERS.search(words), errors.Rejected),
+        (status == 404, errors.Doubtful),
+        (status == 403 and _MODERATED.search(words), errors.Rejected),
+        (status == 413 and code == "rate_limit_exceeded", errors.RateLimited),  # so many tokens at once
+        (status in _BY_STATUS, _BY_STATUS.get(status, errors.Broken)),
+        (400 <= status < 500, errors.Rejected),
+    )
+    return next((kind for stands, kind in signs if stands), errors.Broken)
 
 
 _STATUS_OF_WORD: Final[Mapping[str, int]] = {
-    "invalid_request_error": 400,
     "authentication_error": 401,
+    "invalid_api_key": 401,
     "billing_error": 402,
+    "billing_hard_limit_reached": 402,
     "insufficient_quota": 402,
     "permission_error": 403,
-    "not_found_error": 404,
     "model_not_found": 404,
+    "not_found_error": 404,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
@@ -211,17 +260,3 @@ def _too_long(refusal: _Refusal, said: str) -> errors.ProviderFailure | None:
     if names_it or _OVERFLOW.search(refusal.message):
         return errors.Overflowed(said, upstream_status=status)
     return None
-
-
-def _is_unknown_model(refusal: _Refusal) -> bool:
-    if refusal.code == "model_not_found" or (_UNKNOWN_MODEL.search(refusal.message) and refusal.status in {400, 404}):
-        return True
-    if refusal.status != 404 or _SOMETHING_ELSE.search(refusal.message):
-        return False
-    return refusal.body is None or bool(_NOT_THERE.search(refusal.message))
-
-
-def _is_unpaid(refusal: _Refusal) -> bool:
-    if refusal.status == 402 or (refusal.status in {403, 429} and refusal.code == "insufficient_quota"):
-        return True
-    return refusal.status in {400, 403} and bool(_NO_CREDIT.search(refusal.message))

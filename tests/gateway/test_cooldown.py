@@ -305,6 +305,7 @@ def test_one_refusal_among_failures_is_no_streak(held: Cooldowns) -> None:
         permit = held.begin(MODEL)
         assert permit
         held.failed(permit, failure(errors.PermissionRefused))
-    state = held.state(SIBLING)
+    state = held.state(MODEL)
     assert state is not None
-    assert state.reason == "credentials"
+    assert state.reason == "permission"
+    assert held.state(SIBLING) is None

@@ -38,7 +38,9 @@ def test_it_works(gateway: Gateway, provider: ScriptedProvider, other: ScriptedP
         redirect("http://127.0.0.1:1/"),
         Script(raw(status=204), framing="close"),
         raw(b"<html>hello</html>", content_type="text/html"),
+        error(200, "in a 200"),
         error(200, "in a 200", kind="server_error"),
+        error(404, "Invalid URL (POST /v1/v1/chat/completions)"),
         raw(b""),
         Script(raw(b'{"choices": []}'), length_off_by=50),
         raw_stream(),
@@ -149,6 +151,13 @@ def test_silence_in_an_answer_is_told_in_band(gateway: Gateway, provider: Script
     assert b"provider_timeout" in content
     assert time.monotonic() - began < 4
     provider.wait_until(lambda: len(provider.closed_early) == 1)
+
+
+def test_a_reset_after_the_end_of_an_answer_is_no_failure(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(Script(chat_stream(["a", "b"], include_usage=False), cut=Cut(after=4, how="reset")))
+    content = gateway.post(stream=True).content
+    assert b'"finish_reason":"stop"' in content
+    assert b"error" not in content
 
 
 def test_an_answer_that_takes_too_long_is_told_in_band(gateway: Gateway, provider: ScriptedProvider) -> None:

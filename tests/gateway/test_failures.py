@@ -41,6 +41,17 @@ def test_it_works() -> None:
         (404, b"<html>404</html>", errors.UnknownThere),
         (404, said("File Not Found"), errors.UnknownThere),
         (404, said("No endpoints found for x/y."), errors.UnknownThere),
+        (404, said("No endpoints found that support tool use."), errors.Doubtful),
+        (404, said("Invalid URL (POST /v1/v1/chat/completions)"), errors.Doubtful),
+        (404, said("Requested entity was not found."), errors.Doubtful),
+        (404, {"detail": "Image img_1 not found"}, errors.Rejected),
+        (403, said("Your account was flagged for breaking our usage policies"), errors.PermissionRefused),
+        (400, said("Invalid value: 'credit balance is too low'. Supported values are: 'low'."), errors.Rejected),
+        (400, said("Invalid value: 'unknown model'."), errors.Rejected),
+        (400, said("Your credit balance is too low to access the API."), errors.QuotaSpent),
+        (400, said("API key not valid. Please pass a valid API key."), errors.CredentialsRefused),
+        (400, said("Model Not Exist"), errors.UnknownThere),
+        (413, said("Request too large: tokens per minute (TPM)", code="rate_limit_exceeded"), errors.RateLimited),
         (404, said("The API deployment for this resource does not exist."), errors.UnknownThere),
         (404, said("No such File object: file-abc"), errors.Rejected),
         (404, said("Item with id 'rs_1' not found."), errors.Rejected),
@@ -93,6 +104,10 @@ def test_the_kind_of_failure(status: int, body: Any, kind: type[errors.ProviderF
         (400, said("The input token count (9) exceeds the maximum number of tokens allowed (8).")),
         (400, {"message": "Input is too long for requested model."}),
         (413, {"message": "Too many input tokens"}),
+        (400, said("The decoder prompt (length 9000) is longer than the maximum model length of 4096")),
+        (400, said("This model's maximum prompt length is 131072 but the request contains 140000 tokens.")),
+        (400, {"message": "too many tokens: total number of tokens in the prompt cannot exceed 4081"}),
+        (400, b"prompt too long"),
     ],
 )
 def test_an_overflow_in_every_dialect(status: int, body: Any) -> None:
@@ -284,7 +299,10 @@ def test_no_room_is_an_overflow(prompt: int) -> None:
         ("it broke", errors.Broken),
         ({}, errors.Broken),
         ({"type": "BadRequestError", "code": 400, "message": "temperature must be positive"}, errors.Rejected),
-        ({"type": "invalid_request_error", "code": None, "message": "no"}, errors.Rejected),
+        ({"type": "invalid_request_error", "code": None, "message": "no"}, errors.Doubtful),
+        ({"type": "invalid_request_error", "code": "invalid_api_key", "message": "no"}, errors.CredentialsRefused),
+        ({"type": "invalid_request_error", "code": "something_new", "message": "no"}, errors.Doubtful),
+        ({"type": "x", "code": "429", "message": "slow"}, errors.RateLimited),
         ({"type": "NotFoundError", "code": 404, "message": "The model `m` does not exist."}, errors.UnknownThere),
         ({"type": "InternalServerError", "code": 500, "message": "it broke"}, errors.Broken),
         ({"type": "authentication_error", "message": "no key"}, errors.CredentialsRefused),
@@ -294,6 +312,15 @@ def test_an_error_told_in_band(error: Any, kind: type[errors.ProviderFailure]) -
     failure = failures.in_band(error)
     assert type(failure) is kind
     assert failure.message.startswith("The provider broke off: ")
+
+
+@pytest.mark.parametrize("key", ["null", "a", "e"])
+def test_a_key_too_short_to_be_one_breaks_no_answer(key: str) -> None:
+    told = said("a plain message")
+    failure = failures.classify(400, {}, orjson.dumps(told), provider="p", secret=key)
+    failure.hide(key)
+    assert isinstance(failure, errors.Rejected)
+    assert failure.body == told
 
 
 def test_a_body_of_anthropic_is_kept_as_it_was() -> None:
