@@ -10,7 +10,7 @@ from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
 from gateway.cooldown import Permit, cooldowns
-from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, ProviderFailure
+from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, ProviderFailure, Rejected
 from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Request, Usage
 from gateway.metrics import standings
 from gateway.patience import Patience
@@ -35,7 +35,7 @@ def run(
             patience.within(model.provider.total_timeout),
             closing(adapter.answer(request, model, patience, transport)) as pieces,
         ):
-            yield from _counted(pieces, request, permit, record=record, began=began)
+            yield from _counted(pieces, request, permit, record=record, clock=patience)
         record.status = 200
         cooldowns.succeeded(permit)
     except ProviderFailure as failure:
@@ -57,9 +57,10 @@ def run(
 
 
 def _counted(
-    pieces: Iterator[Delta | Finish | Usage], request: Request, permit: Permit, *, record: Attempt, began: float
+    pieces: Iterator[Delta | Finish | Usage], request: Request, permit: Permit, *, record: Attempt, clock: Patience
 ) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
+    began = time.monotonic()
     told: Usage | None = None
     so_far = Usage(uncached=request.estimate)
     seen = 0
@@ -83,7 +84,7 @@ def _counted(
     finally:
         if told is not None:
             record.usage = told
-        elif seen or is_cut_off:
+        elif seen or (is_cut_off and clock.has_asked):
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
 
 
@@ -92,7 +93,7 @@ def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, beg
         failure.hide(key.reveal())
     record.status, record.error = failure.upstream_status, failure.code
     cooldowns.failed(permit, failure)
-    if failure.moves_on is MovesOn.ANY:  # and not the caller's doing
+    if failure.moves_on is MovesOn.ANY and not isinstance(failure, Rejected):  # which are the caller's doing
         standings.failed(permit.model.pk, record.ttft_ms or _milliseconds_since(began))
 
 

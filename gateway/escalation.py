@@ -29,6 +29,7 @@ from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
 from gateway.retries import retry_budget
 from gateway.router import DOUBT, Route
+from registry.cooling_stores import LONGEST_SECONDS
 from registry.snapshot import ModelFacts
 
 MOST_ATTEMPTS: Final = 4
@@ -108,6 +109,7 @@ class _Walk:
         self._too_small = 0  # tokens: the largest window that the request did not fit into
         self._failures: list[tuple[ModelFacts, ProviderFailure]] = []
         self._tried_again = False
+        self._is_over = False
 
     def has_more(self) -> bool:
         """Whether there is a model to try, and leave to try it."""
@@ -125,11 +127,14 @@ class _Walk:
     def failed(self, model: ModelFacts, failure: ProviderFailure) -> None:
         """Decide where a failure leads."""
         self.backoff = 0.0
-        self._failures.append((model, failure))
+        if self._is_over:  # two were asked, and the first was told what no other model would change
+            return
         if self._can_be_cured(model, failure):
             self._ahead.appendleft(model)
             return
+        self._failures.append((model, failure))
         if failure.moves_on is MovesOn.NOWHERE:
+            self._is_over = True
             self._ahead.clear()
             return
         if failure.moves_on is MovesOn.LARGER:
@@ -153,7 +158,7 @@ class _Walk:
             said = "; ".join(f"{each.id}: {failure.message}" for each, failure in self._failures)
             error = kind(f"No model could answer ({said}).", retry_after=_SOME_TIME_SECONDS)
         if waits := [failure.retry_after for _, failure in decisive if failure.retry_after is not None]:
-            error.retry_after = min(waits)
+            error.retry_after = min(*waits, LONGEST_SECONDS)
         elif error.status == 503:
             error.retry_after = _SOME_TIME_SECONDS
         error.tried = [
@@ -179,7 +184,10 @@ class _Walk:
     def _all_cooling(self) -> GatewayError:
         states = [state for model in self._models if (state := cooldowns.state(model))]
         wait = min((state.until for state in states), default=cooldowns.now()) - cooldowns.now()
-        return AllCooling("Every model that could serve is cooling down.", retry_after=max(0.0, wait))
+        reasons = {state.reason for state in states}
+        kind = AllLimited if "rate_limit" in reasons else AllCooling
+        told = f"Every model that could serve is cooling down ({', '.join(sorted(reasons)) or 'probed just now'})."
+        return kind(told, retry_after=max(0.0, wait))
 
     def _can_be_cured(self, model: ModelFacts, failure: ProviderFailure) -> bool:
         """Note with what change the same model may answer; returns whether that is to be tried."""
@@ -202,8 +210,10 @@ class _Walk:
         asked = self._rooms.get(model.pk) or self._request.max_tokens or model.context_size
         room = failure.limit
         if room is None and failure.window is not None:
-            room = failure.window - int(self._request.estimate * DOUBT)
-        if room is None:
+            room = failure.window - self._request.estimate
+            if room <= 0:  # the estimate may be too high
+                room = failure.window - int(self._request.estimate / DOUBT)
+        if room is None or room <= 0:
             room = min(model.context_size - self._request.estimate, asked // 2)
         if not 0 < room < asked:
             return False

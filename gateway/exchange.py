@@ -15,18 +15,27 @@ CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
 """What an attempt ends with when another, asked beside it, came to words first."""
 _T = TypeVar("_T")
+_D = TypeVar("_D")
 
 
 class Once(Generic[_T]):
     """A value that is made when it is first asked for; an error among `raises` is kept and raised each time."""
 
-    __slots__ = ("_error", "_made", "_make", "_raises")
+    __slots__ = ("_derived", "_error", "_made", "_make", "_raises")
 
     def __init__(self, make: Callable[[], _T], *raises: type[Exception]) -> None:
         self._make = make
         self._raises = raises
         self._made: list[_T] = []
         self._error: Exception | None = None
+        self._derived: dict[Callable[[_T], Any], Any] = {}
+
+    def derived(self, ask: Callable[[_T], _D]) -> _D:
+        """Return what a function says of the value, which it is asked once."""
+        if ask not in self._derived:
+            self._derived[ask] = ask(self.get())
+        said: _D = self._derived[ask]
+        return said
 
     def get(self) -> _T:
         """Return the value."""

@@ -43,8 +43,9 @@ class Standings:
         self._note(model, self._at_least(model, max(ms, _FAILED_MS)), failed=1.0)
 
     def given_up(self, model: int, ms: float) -> None:
-        """Take in that nobody waited any longer: the first content would have taken more than `ms`."""
-        self._note(model, self._at_least(model, ms), failed=None)
+        """Take in that nobody waited any longer; this tells something where it was longer than usual."""
+        if ms > (self.of(model).ttft_ms or _FAILED_MS):
+            self._note(model, ms, failed=None)
 
     def _at_least(self, model: int, ms: float) -> float:
         return max(ms, self.of(model).ttft_ms or 0.0)

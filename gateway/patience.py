@@ -49,6 +49,8 @@ class Patience:
         self._children: list[Patience] = []
         self._gave_way = time.monotonic()
         self.waits = False
+        self.has_asked = False
+        """Whether the request of the attempt under way has gone out to its provider, who may bill it."""
 
     under_way: ClassVar[WeakSet[Patience]] = WeakSet()
 
@@ -74,6 +76,7 @@ class Patience:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Let everything inside, which is one attempt, be over in `seconds` together."""
+        self.has_asked = False
         self._attempt_ends = min(self._ends, time.monotonic() + seconds)
         try:
             yield

@@ -42,9 +42,10 @@ def _value(text: str, kind: Callable[[Any, str], Any]) -> Any:
     if kind is _name:
         return text
     try:
-        return orjson.loads(text.lower())
+        value = orjson.loads(text.lower())
     except orjson.JSONDecodeError:
         return text
+    return text if value is None else value
 
 
 def _names(value: Any, place: str) -> tuple[str, ...]:
@@ -106,8 +107,5 @@ _KINDS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
 }
 _PREFIX: Final = "x-tokenhub-"
 _HEADER_OF: Final = {name: f"X-TokenHub-{name.replace('_', '-').title()}" for name in _KINDS}
-# those of our own answers do no harm: some clients send back what they got
-_HEADERS: Final = frozenset(map(str.lower, _HEADER_OF.values())) | {
-    f"{_PREFIX}{name}"
-    for name in ("request-id", "attempts", "decision", "provider", "model", "dropped-params", "cost-usd")
-}
+# some clients send back the id of the call before
+_HEADERS: Final = frozenset(map(str.lower, _HEADER_OF.values())) | {f"{_PREFIX}request-id"}

@@ -201,6 +201,10 @@ class Model(models.Model):
         super().validate_unique(exclude)
         if "public_id" not in (exclude or ()) and Alias.objects.filter(name=self.public_id).exists():
             raise ValidationError({"public_id": "An alias has this name."})
+        if "public_id" not in (exclude or ()):
+            others = Model.objects.exclude(pk=self.pk).values_list("public_id", "aliases")
+            if owners := ", ".join(name for name, aliases in others if self.public_id in aliases):
+                raise ValidationError({"public_id": f"This is a further name of {owners}."})
         if "aliases" not in (exclude or ()):
             taken = Model.objects.filter(public_id__in=self.aliases).exclude(pk=self.pk).values_list("public_id")
             if names := ", ".join(name for (name,) in taken):

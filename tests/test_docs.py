@@ -106,7 +106,11 @@ def test_the_commands_work(tmp_path: Path) -> None:
         names: dict[str, object] = {}
         exec(compile(python.replace("http://localhost:8080", gateway.url), "README.md", "exec"), names)
         exported = gateway.run("exportconfig")
-        assert [row["id"] for row in orjson.loads(exported.stdout)["models"]] == ["echo-1", "echo-embedding", "echo-large"]
+        assert [row["id"] for row in orjson.loads(exported.stdout)["models"]] == [
+            "echo-1",
+            "echo-embedding",
+            "echo-large",
+        ]
         for command in ("rotatekeys --dry-run", "loadconfig fixtures/config/basic.json --dry-run --keep-edits --prune"):
             assert gateway.run(*command.split()).returncode == 0
 

@@ -25,7 +25,8 @@ class NoCalls(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is about something else."""
         path = getattr(getattr(record, "request", None), "path_info", "")
-        return not path.startswith(("/v1", "/health"))
+        is_of_a_probe = path.startswith("/health") and getattr(record, "status_code", 0) == 503
+        return not (path.startswith("/v1") or is_of_a_probe)
 
 
 class JsonLines(logging.Formatter):

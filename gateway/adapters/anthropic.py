@@ -1,6 +1,7 @@
 """The adapter for Anthropic and whatever speaks its Messages API."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypedDict
 from urllib.parse import urlsplit
 
@@ -10,7 +11,8 @@ from gateway import tokens
 from gateway.adapters import addressing
 from gateway.adapters.base import HttpAdapter
 from gateway.adapters.transport import Outgoing
-from gateway.conversation import Conversation, Piece
+from gateway.conversation import Conversation, Piece, Untranslatable
+from gateway.errors import InvalidRequest
 from gateway.exchange import MESSAGES, Finish, Request
 from gateway.wire import anthropic, anthropic_stream, messages, omission
 from registry.models import Capability
@@ -30,7 +32,13 @@ class AnthropicAdapter(HttpAdapter):
         """Return why a conversation cannot be said in Messages, such as arguments of a call that are no object."""
         if self.relays(request, model):
             return ""
-        return super().obstacle(request, model) or anthropic.obstacle(request.conversation.get())
+        return super().obstacle(request, model) or request.conversation.derived(anthropic.obstacle)
+
+    def prepare(self, request: Request) -> None:
+        """Judge the conversation as well."""
+        super().prepare(request)
+        with suppress(Untranslatable, InvalidRequest):
+            request.conversation.derived(anthropic.obstacle)
 
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what Messages have no place for."""

@@ -3,15 +3,17 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
-from gateway.errors import InvalidRequest, ProviderFailure, ReasoningRefused, Rejected
+from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.formats import RELAYS, new_writer
+from gateway.wire.passing import Passing
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
@@ -43,6 +45,11 @@ class Adapter(ABC):
     def relays(self, request: Request, model: ModelFacts) -> bool:
         """Whether the provider speaks the caller's format, so that bytes pass as they are."""
         return False
+
+    def prepare(self, request: Request) -> None:
+        """Do what takes long for a large request and can be done beside the hub, before anybody is asked."""
+        with suppress(Untranslatable, InvalidRequest):  # then the model is left out
+            request.conversation.get()
 
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return which field of the caller has no counterpart here and would be missed in the answer; else nothing."""
@@ -153,7 +160,7 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
         yield Delta(raw)
         return
     passing = relay.passing(request)
-    for event in events(reply):
+    for event in _until_broken(events(reply), passing):
         seen = passing.read(event)
         if seen.tells is not None:
             yield seen.tells
@@ -163,6 +170,15 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
             reply.settle()
             return
     yield passing.close()
+
+
+def _until_broken(told: Iterator[bytes], passing: Passing) -> Iterator[bytes]:
+    """Yield the events; how a connection ends does not matter once the answer is whole."""
+    try:
+        yield from told
+    except (Broken, TimedOut):
+        if not passing.reason:
+            raise
 
 
 def events(reply: Reply) -> Iterator[bytes]:

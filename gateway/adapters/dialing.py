@@ -5,9 +5,10 @@ a name cannot point elsewhere between the check and the call (DNS rebinding).
 """
 
 import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
-from typing import Any, Final
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, Protocol
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -48,6 +49,30 @@ def dial(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
     raise NewConnectionError(connection, f"{host} does not answer: {fault}") from fault
 
 
+class Asker(Protocol):
+    """Who wants to know whether a request has gone out."""
+
+    has_asked: bool
+
+
+_asking = threading.local()  # of one greenlet, where threads are patched
+
+
+@contextmanager
+def noting_when_sent(asker: Asker) -> Iterator[None]:
+    """Let the last byte of a request that is sent inside be noted, whatever becomes of its answer."""
+    _asking.by = asker
+    try:
+        yield
+    finally:
+        _asking.by = None
+
+
+def _note_sent() -> None:
+    if asker := getattr(_asking, "by", None):
+        asker.has_asked = True
+
+
 def _prepare(channel: socket.socket, connection: HTTPConnection) -> None:
     for option in connection.socket_options or ():
         channel.setsockopt(*option)
@@ -62,9 +87,17 @@ def _pools(*, private_allowed: bool) -> Mapping[str, Any]:
         def _new_conn(self) -> socket.socket:
             return dial(self, private_allowed=private_allowed)
 
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            super().request(*args, **kwargs)
+            _note_sent()
+
     class Tls(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return dial(self, private_allowed=private_allowed)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            super().request(*args, **kwargs)
+            _note_sent()
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

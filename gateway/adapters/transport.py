@@ -61,7 +61,7 @@ class Transport:
         late = TimedOut(f"{provider.name} did not begin to answer in time.")
         try:
             post = requests.Request(outgoing.method, outgoing.url, headers=headers, data=outgoing.body).prepare()
-            with patience.limit(provider.first_byte_timeout, late):
+            with patience.limit(provider.first_byte_timeout, late), dialing.noting_when_sent(patience):
                 # past `Session.send`, which reads the whole body of a redirect even where it is not to follow it
                 response = session.get_adapter(outgoing.url).send(post, **environment)
         except requests.Timeout as error:

@@ -72,7 +72,7 @@ class GatewayView(APIView):
             response["Allow"] = ", ".join(self.allowed_methods)
         if error.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-        if self.call.attempts:
+        if self.call.attempts and type(error) is not Unavailable:
             response["x-should-retry"] = "false"  # whoever could answer has been asked already
         return response
 
@@ -205,9 +205,11 @@ class WholeAnswer(HttpResponse):
 
     def close(self) -> None:
         """Called by the server when the answer is over."""
-        super().close()
-        if self.held is not None:
-            self.held.close()
+        try:
+            super().close()
+        finally:
+            if self.held is not None:
+                self.held.close()
 
 
 class EventStream:
@@ -238,10 +240,12 @@ class EventStream:
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
-        self._held.close()
-        if not self._call.status:
-            self._call.status, self._call.error = 499, CALLER_LEFT
-        journal.log(self._call)
+        try:
+            self._held.close()
+        finally:
+            if not self._call.status:
+                self._call.status, self._call.error = 499, CALLER_LEFT
+            journal.log(self._call)
 
 
 def _seconds(wishes: Policy) -> float:

@@ -1,13 +1,13 @@
 """`POST /v1/chat/completions` and `POST /v1/completions`."""
 
 from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 from gateway import escalation, flows, router
+from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import transport
-from gateway.conversation import Untranslatable
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.errors import GatewayError
 from gateway.exchange import Delta, Policy, Request
 from gateway.flows.run import deltas
 from gateway.patience import Patience
@@ -20,9 +20,9 @@ class ModelView(GenerationView[Request]):
     """An endpoint that asks one model, which may be a virtual one."""
 
     def prepare(self, asked: Request) -> None:
-        """Put the request into no language's words here and now, for providers that do not speak the caller's."""
-        with suppress(Untranslatable, InvalidRequest):  # those providers are left out
-            asked.conversation.get()
+        """Let every language prepare for what it may be asked."""
+        for adapter in ADAPTERS.values():
+            adapter.prepare(asked)
 
     def produce(self, asked: Request, patience: Patience) -> Generator[bytes]:
         """Yield the bytes of an answer, the first of them once a model has come to words."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
 from gateway import drain
@@ -37,7 +37,7 @@ def _database_fault() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         keycheck.verify(get_ring())
-    except DatabaseError:
+    except Error:
         return "database: cannot be reached"
     except KeyProblem as problem:
         return f"vault: {problem}"

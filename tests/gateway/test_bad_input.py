@@ -194,3 +194,15 @@ def test_the_sdk_knows_the_refusals(gateway: Gateway) -> None:
 def test_nothing_of_this_was_a_fault_of_ours(gateway: Gateway) -> None:
     assert "Traceback" not in gateway.log
     assert "internal_error" not in gateway.log
+
+
+def test_what_is_left_of_a_body_is_not_in_the_log(gateway: Gateway) -> None:
+    """A client that counts characters for bytes leaves some, which look like a request."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(
+            b'POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"canary of a prompt"}'
+        )
+        while connection.recv(65536):
+            pass
+    assert wait_for(lambda: "Invalid request from" in gateway.log)
+    assert "canary of a prompt" not in gateway.log

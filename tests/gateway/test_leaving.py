@@ -85,6 +85,16 @@ def test_leaving_while_the_provider_is_silent(
     assert "Traceback" not in gateway.log
 
 
+def test_what_never_went_out_is_not_booked(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(HANG)
+    answer = gateway.post(messages=[{"role": "user", "content": "word " * 1000}], timeout_ms=0.001)
+    assert answer.status_code == 504
+    assert provider.requests == []
+    assert answer.headers["x-tokenhub-cost-usd"] == "0.000000"
+    late = gateway.post(timeout_ms=300)
+    assert (late.status_code, float(late.headers["x-tokenhub-cost-usd"]) > 0) == (504, True)
+
+
 def test_leaving_behind_the_next_request(gateway: Gateway, provider: ScriptedProvider) -> None:
     """A caller who had sent more already, and then leaves, is noticed as well."""
     provider.play(HANG)

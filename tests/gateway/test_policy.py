@@ -91,6 +91,13 @@ def test_whatever_comes_is_read_or_refused(body: dict[str, Any], header: str) ->
         assert refusal.param
 
 
+@pytest.mark.parametrize("nothing", ["null", "NULL"])
+def test_a_header_of_nothing_is_no_limit_either(nothing: str) -> None:
+    """Some clients write a missing number like this."""
+    with pytest.raises(InvalidRequest):
+        policy.read({}, {"X-TokenHub-Max-Cost": nothing})
+
+
 @pytest.mark.parametrize("session", ["12e5", "1.5", "true", "42", "a, b"])
 def test_a_session_is_a_text_whatever_it_looks_like(session: str) -> None:
     assert policy.read({}, {"X-TokenHub-Session": session}).session == session

@@ -8,7 +8,10 @@ import orjson
 import pytest
 from django.core.management import CommandError, call_command
 
+from registry.board import Board
+from registry.cooling import Reason
 from registry.models import Model, Provider
+from registry.snapshot import keeper
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +84,18 @@ def test_other_endpoints(endpoint: str, first: str) -> None:
     named = ["--model", "vectors"] if endpoint == "embeddings" else []
     told = [cells(line) for line in shown("--prompt", "x" * 300, "--endpoint", endpoint, *named)]
     assert told[3][1] == first
+
+
+def test_what_the_workers_let_cool_is_left_out() -> None:
+    facts = next(each for each in keeper.current().models if each.id == "good")
+    elsewhere = Board()
+    elsewhere.say(Reason.RATE_LIMIT, facts, seconds=60, until=elsewhere.clock() + 60)
+    elsewhere.exchange()
+    told = [cells(line) for line in shown("--prompt", "x" * 300)]
+    (reason,) = [line[1] for line in told if line[0] == "good"]
+    assert reason.endswith("(rate_limit)")
+
+
+def test_a_flow_has_no_route_of_its_own() -> None:
+    with pytest.raises(CommandError, match="A flow asks several times"):
+        shown("--prompt", "hi", "--model", "tokenhub/refine")

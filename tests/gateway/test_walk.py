@@ -68,12 +68,15 @@ def _check_outcome(walk: _Walk, tried: list[tuple[ModelFacts, ProviderFailure]])
     told = walk.outcome()
     assert len(told.tried) == len(tried)
     last = tried[-1][1]
-    was_cured = [model == after for (model, _), (after, _) in pairwise(tried)] + [False]
-    too_long = [
-        each for each, cured in zip(tried, was_cured, strict=True) if each[1].moves_on is MovesOn.LARGER and not cured
+    again = [model == after for (model, _), (after, _) in pairwise(tried)] + [False]
+    kept = [
+        each
+        for each, more in zip(tried, again, strict=True)
+        if not (more and isinstance(each[1], errors.OutputTooLong))
     ]
+    too_long = [each for each in kept if each[1].moves_on is MovesOn.LARGER]
     small = max((model.context_size for model, _ in too_long), default=0)
-    others = {type(failure) for model, failure in tried if model.context_size > small}
+    others = {type(failure) for model, failure in kept if model.context_size > small}
     if last.moves_on is MovesOn.NOWHERE:
         assert told is last
     elif not others:
@@ -85,15 +88,18 @@ def _check_outcome(walk: _Walk, tried: list[tuple[ModelFacts, ProviderFailure]])
         assert type(told) in others
 
 
-def _walked(*steps: tuple[ModelFacts, ProviderFailure], rooms: dict[int, int] | None = None, **asked: int) -> _Walk:
-    """Return a walk over these models, each of which fails like this when it is its turn."""
+def _walked(
+    *steps: tuple[ModelFacts, ProviderFailure], rooms: dict[int, int] | None = None, begun: int = 1, **asked: int
+) -> _Walk:
+    """Return a walk over these models, each of which fails like this after so many were begun."""
     models = [model for model, _ in steps]
     walk = _Walk(request(**asked), Route(models, Decision(10, 1, (), ()), rooms=rooms or {}))
-    for _, failure in steps:
-        model = walk.next()
-        assert model is not None
-        walk.records.append(Attempt(model.id, model.provider.name, error=failure.code))
-        walk.failed(model, failure)
+    for place in range(0, len(steps), begun):
+        for model, failure in steps[place : place + begun]:
+            assert walk.next() == model
+            walk.records.append(Attempt(model.id, model.provider.name, error=failure.code))
+        for model, failure in steps[place : place + begun]:
+            walk.failed(model, failure)
     return walk
 
 
@@ -126,3 +132,18 @@ def test_a_cure_by_the_window_that_the_provider_tells() -> None:
     walk = _walked((model, errors.OutputTooLong("x", window=512)), max_tokens=2000)
     assert walk.next() == model
     assert 400 < (walk.asked(model).max_tokens or 0) < 512
+
+
+def test_a_small_window_that_is_told_does_not_prevent_the_cure() -> None:
+    """The estimate of the prompt may be too high for it."""
+    model = model_facts(context_size=2048)
+    walk = _walked((model, errors.OutputTooLong("x", window=11)), max_tokens=2000)
+    assert walk.next() == model
+    assert walk.asked(model).max_tokens
+
+
+def test_what_the_caller_has_to_mend_ends_the_walk_of_two() -> None:
+    first, second = model_facts(id="first"), model_facts(id="second")
+    walk = _walked((first, errors.Rejected("x", upstream_status=422)), (second, errors.Broken("x")), begun=2)
+    assert walk.next() is None
+    assert walk.outcome().status == 422

@@ -210,3 +210,12 @@ def test_a_short_name_may_not_be_the_id_of_another_model() -> None:
     assert refused.value.message_dict == {"aliases": ["Another model has the id gpt-4."]}
     other.aliases = ["fast", "b"]
     other.full_clean()
+
+
+@pytest.mark.django_db
+def test_an_id_may_not_be_the_short_name_of_another_model() -> None:
+    at = Provider.objects.create(name="p", type="echo")
+    Model.objects.create(public_id="a", name="x", provider=at, context_size=10, aliases=["gpt-4"])
+    with pytest.raises(ValidationError) as refused:
+        Model(public_id="gpt-4", name="y", provider=at, context_size=10).full_clean()
+    assert refused.value.message_dict == {"public_id": ["This is a further name of a."]}

@@ -79,6 +79,13 @@ def test_an_answer_of_the_api_has_no_second_line() -> None:
     assert [NoCalls().filter(record) for record in about] == [False, True, True]
 
 
+@pytest.mark.parametrize(("status", "is_told"), [(503, False), (500, True)])
+def test_a_probe_that_finds_a_fault_of_ours_is_told(status: int, is_told: bool) -> None:
+    request = HttpRequest()
+    request.path_info = "/health/ready"
+    assert NoCalls().filter(logging.makeLogRecord({"request": request, "status_code": status})) is is_told
+
+
 def test_the_server_speaks_like_the_gateway(gateway: Gateway) -> None:
     """From gunicorn's first word on, every line is JSON."""
     gateway.stop()

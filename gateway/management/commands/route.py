@@ -9,10 +9,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.datastructures import CaseInsensitiveMapping
 
-from gateway import policy, router
+from gateway import flows, policy, router
 from gateway.errors import GatewayError
 from gateway.exchange import Decision, Policy, Request
 from gateway.wire import bodies, embeddings, messages, openai
+from registry.board import board
 from registry.snapshot import SnapshotUnavailable, keeper
 
 _ENDPOINTS: Final[Mapping[str, Callable[[bytes, Mapping[str, Any], Policy], Request]]] = {
@@ -42,6 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the decision as tables; ends with 1 where no model can serve."""
+        board.exchange()  # what the workers let cool
         try:
             decision = router.route(_request(options), keeper.current()).decision
         except GatewayError as refusal:
@@ -61,6 +63,8 @@ def _request(options: Mapping[str, Any]) -> Request:
     if options["model"]:
         body["model"] = options["model"]
         raw = orjson.dumps(body)
+    if flows.named(str(body.get("model"))):
+        raise CommandError("A flow asks several times, and routes each time anew: ask about a chat.")
     headers = CaseInsensitiveMapping(dict(text.partition("=")[::2] for text in options["header"]))
     return _ENDPOINTS[options["endpoint"]](raw, body, policy.read(body, headers))
 
