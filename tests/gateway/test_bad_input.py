@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.scripted import ScriptedProvider
-from tests.server import Gateway
+from tests.server import Gateway, wait_for
 
 CHAT = "/v1/chat/completions"
 GOOD = orjson.dumps({"messages": [{"role": "user", "content": "hi"}]})
@@ -198,10 +198,9 @@ def test_nothing_of_this_was_a_fault_of_ours(gateway: Gateway) -> None:
 
 def test_what_is_left_of_a_body_is_not_in_the_log(gateway: Gateway) -> None:
     """A client that counts characters for bytes leaves some, which look like a request."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
-        connection.sendall(
-            b'POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"canary of a prompt"}'
-        )
+        connection.sendall(head + b'{}"canary of a prompt"}\r\n\r\n')
         while connection.recv(65536):
             pass
     assert wait_for(lambda: "Invalid request from" in gateway.log)

@@ -91,8 +91,8 @@ def test_what_the_workers_let_cool_is_left_out() -> None:
     elsewhere = Board()
     elsewhere.say(Reason.RATE_LIMIT, facts, seconds=60, until=elsewhere.clock() + 60)
     elsewhere.exchange()
-    told = [cells(line) for line in shown("--prompt", "x" * 300)]
-    (reason,) = [line[1] for line in told if line[0] == "good"]
+    told = [cells(line) for line in shown("--prompt", "hi")]
+    (reason,) = [line[1] for line in told if line and line[0] == "good"]
     assert reason.endswith("(rate_limit)")
 
 
