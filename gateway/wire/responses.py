@@ -1,0 +1,177 @@
+"""The Responses API as conversations: what a caller asks there, read and written.
+
+Source: the public API reference of OpenAI and the types of its official SDK. The gateway keeps no state, so whatever
+stands for something that the server remembers is refused.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway.conversation import AnswerForm, Conversation, Reasoning, Text, Thought, ToolResult, Untranslatable
+from gateway.exchange import Policy
+from gateway.wire import responses_items, responses_tools
+from gateway.wire.fields import Fields
+from gateway.wire.turns import merged
+
+# What is read, what is told again in the answer, and what the gateway keeps for itself.
+_READ: Final = frozenset(
+    {*Policy.FIELDS, "model", "input", "instructions", "stream", "stream_options", "tools", "tool_choice", "text"}
+)
+_READ_TOO: Final = frozenset(
+    {"parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "reasoning", "include", "user", "metadata"}
+)
+# With the values that lose nothing.
+_HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
+    "store": (True, False),
+    "background": (False,),
+    "truncation": ("disabled",),
+    "service_tier": ("auto", "default"),
+    "top_logprobs": (0,),
+}
+_STATE: Final = ("previous_response_id", "conversation", "prompt", "background")
+_LOGPROBS: Final = "message.output_text.logprobs"
+_OWN_INCLUDE: Final = frozenset({"reasoning.encrypted_content"})
+_HAS_A_PLACE: Final = _READ | _READ_TOO
+_LONGEST_USER: Final = 64
+_LEAST_TOKENS: Final = 16
+# The most tokens of reasoning that each effort stands for.
+_EFFORTS: Final = ((0, "none"), (2048, "low"), (8192, "medium"))
+
+
+def refuse_state(fields: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` for what only a server can answer that remembers earlier requests."""
+    told = Fields(fields)
+    for name in _STATE:
+        if fields.get(name):
+            why = "is not supported: this server keeps no state. Send all previous items in `input`."
+            raise told.refusal(name, why)
+    for index, item in enumerate(fields["input"] if isinstance(fields.get("input"), list) else ()):
+        if isinstance(item, dict) and responses_items.kind_of(item) == "item_reference":
+            why = "refers to an item that this server did not keep. Send the item itself."
+            raise told.refusal(f"input[{index}]", why)
+
+
+def read_conversation(fields: Mapping[str, Any]) -> Conversation:
+    """Return what the body of a request for a response asks; system messages come first wherever they stood.
+
+    Raises `InvalidRequest` with the path of a field that is wrong or stands for a state, and `Untranslatable` for one
+    that asks for a form of answer, or holds a content, which other formats do not have. All other fields without a
+    counterpart are named in `dropped`.
+    """
+    refuse_state(fields)
+    told = Fields(fields)
+    items = responses_items.items_of(told)
+    if fields.get("top_logprobs") or _LOGPROBS in told.texts("include"):
+        raise Untranslatable("top_logprobs" if fields.get("top_logprobs") else "include")
+    tools, left_out = responses_tools.read_tools(told, items)
+    reasoning = told.inner("reasoning")
+    effort = reasoning.text("effort") if reasoning else ""
+    system = [Text(text)] if (text := told.text("instructions")) else []
+    return Conversation(
+        turns=merged(turn for item in items for turn in responses_items.read_item(item)),
+        system=(
+            *system,
+            *(text for item in items for text in responses_items.read_system(item)),
+        ),
+        tools=tools,
+        tool_choice=responses_tools.read_choice(told),
+        parallel_tools=told.optional("parallel_tool_calls", bool),
+        max_tokens=told.positive("max_output_tokens"),
+        temperature=told.number("temperature"),
+        top_p=told.number("top_p"),
+        user=told.optional("user", str),
+        form=_read_form(told),
+        reasoning=Reasoning(effort) if effort else None,
+        dropped=(*_dropped(told), *left_out, *responses_items.passed_over(items)),
+    )
+
+
+def write_conversation(conversation: Conversation, *, model: str, stream: bool) -> dict[str, Any]:
+    """Return the body of a request for a response, which the provider is not to store.
+
+    What `losses` names is left out or changed. A user's name is cut to the 64 characters that OpenAI takes.
+    """
+    body: dict[str, Any] = {"model": model, "input": [*responses_items.write(conversation.turns)]}
+    if conversation.tools:
+        body["tools"] = [responses_tools.write_tool(tool) for tool in conversation.tools]
+        body["tool_choice"] = responses_tools.write_choice(conversation.tool_choice)
+        body["parallel_tool_calls"] = conversation.parallel_tools
+    effort = _effort(conversation.reasoning)
+    body |= {
+        "instructions": "\n\n".join(text.text for text in conversation.system if text.text) or None,
+        "max_output_tokens": conversation.max_tokens and max(_LEAST_TOKENS, conversation.max_tokens),
+        "temperature": conversation.temperature,
+        "top_p": conversation.top_p,
+        "text": {"format": _write_form(conversation.form)} if conversation.form else None,
+        "reasoning": {"effort": effort} if effort else None,
+        "user": conversation.user and conversation.user[:_LONGEST_USER],
+        "store": False,
+        "stream": stream or None,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def losses(conversation: Conversation) -> tuple[str, ...]:
+    """Return the names of what `write_conversation` leaves out or changes.
+
+    Reasoning is taken back only by whoever encrypted it, a budget of reasoning becomes an effort, and fewer than 16
+    tokens of answer are refused, so that 16 are asked for.
+    """
+    blocks = [block for turn in conversation.turns for block in turn.blocks]
+    lost = {
+        "top_k": conversation.top_k is not None,
+        "stop": bool(conversation.stop),
+        "max_tokens": (conversation.max_tokens or _LEAST_TOKENS) < _LEAST_TOKENS,
+        "thinking": any(isinstance(block, Thought) for block in blocks),
+        "thinking.budget_tokens": conversation.reasoning is not None and conversation.reasoning.budget is not None,
+        "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
+    }
+    return tuple(name for name, is_lost in lost.items() if is_lost)
+
+
+def _dropped(told: Fields) -> Iterator[str]:
+    for name, value in told.values.items():
+        if value is not None and name not in _HAS_A_PLACE and value not in _HARMLESS.get(name, ()):
+            yield name
+    for name, known in (("text", {"format"}), ("reasoning", {"effort", "summary", "generate_summary"})):
+        inner = told.inner(name) or Fields({})
+        yield from (f"{name}.{key}" for key, value in inner.values.items() if key not in known and value is not None)
+    if set(told.texts("include")) - _OWN_INCLUDE:
+        yield "include"
+
+
+def _read_form(told: Fields) -> AnswerForm | None:
+    text = told.inner("text")
+    form = text.inner("format") if text else None
+    match form.required("type", str) if form else "text":
+        case "text":
+            return None
+        case "json_object":
+            return AnswerForm()
+        case "json_schema" if form:
+            return AnswerForm(
+                form.required("schema", dict),
+                form.text("name"),
+                form.text("description"),
+                form.optional("strict", bool),
+            )
+    raise Untranslatable("text.format.type")
+
+
+def _write_form(form: AnswerForm) -> dict[str, Any]:
+    if form.schema is None:
+        return {"type": "json_object"}
+    told = {
+        "type": "json_schema",
+        "name": form.name or "answer",
+        "description": form.description or None,
+        "schema": form.schema,
+        "strict": form.strict,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _effort(reasoning: Reasoning | None) -> str:
+    if reasoning is None or reasoning.effort or reasoning.budget is None:
+        return reasoning.effort if reasoning else ""
+    return next((effort for most, effort in _EFFORTS if (reasoning.budget or 0) <= most), "high")
