@@ -42,12 +42,17 @@ _A_CHARACTER: Final = (
     (bytes(range(256)), 150),  # emoji, and all the rest
 )
 
-_TOLD: Final = ("system", "messages", "prompt", "input", "response_format")
+_TOLD: Final = ("system", "messages", "prompt", "instructions", "input", "response_format", "text")
 _TOLD_AS_JSON: Final = ("tools", "functions")
-_TOLD_AS_JSON_WITHIN: Final = frozenset(
-    {"json_schema", "input"}
-)  # the latter: a tool's arguments in Anthropic's format
-_NEVER_TOLD: Final = frozenset({"role", "type", "id", "tool_call_id", "tool_use_id", "cache_control", "signature"})
+# The schema of an answer in OpenAI's two formats, and a tool's arguments in Anthropic's.
+_TOLD_AS_JSON_WITHIN: Final = frozenset({"json_schema", "schema", "input"})
+_NEVER_TOLD: Final = frozenset(
+    {
+        *("role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "cache_control", "signature"),
+        *("status", "encrypted_content", "annotations", "logprobs", "phase", "verbosity"),
+    }
+)
+_IN_MESSAGES: Final = ("messages", "input")
 _TOKENS_A_MESSAGE: Final = 4  # role and separators
 _TOKENS_AN_IMAGE: Final = 765  # OpenAI's figure for 1024 x 1024 at high detail
 _TOKENS_AN_IMAGE_IN_LOW_DETAIL: Final = 85
@@ -64,8 +69,7 @@ def estimate(body: Mapping[str, Any]) -> int:
     """
     texts = [orjson.dumps(body[name]).decode() for name in _TOLD_AS_JSON if body.get(name)]
     attached = sum(_gather(body.get(name), texts) for name in _TOLD)
-    messages = body.get("messages")
-    count = len(messages) if isinstance(messages, list) else 0
+    count = sum(len(body[name]) for name in _IN_MESSAGES if isinstance(body.get(name), list))
     return _TOKENS_A_MESSAGE * count + attached + of_text("\n".join(texts))
 
 

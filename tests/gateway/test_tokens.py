@@ -104,6 +104,36 @@ def test_tools_and_their_calls_count() -> None:
     assert tokens.estimate({"response_format": {"type": "json_object"}}) == 0
 
 
+def test_a_request_for_a_response_counts_as_a_chat_does() -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string", "description": "The name of the city"}}}
+    called = {"name": "f", "arguments": '{"city":"Bergen"}'}
+    chat = {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "How warm is it?"}, IMAGE]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": called}]},
+            {"role": "tool", "tool_call_id": "c", "content": "It is 9 degrees."},
+        ],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+    }
+    shown = {"type": "input_image", "image_url": "data:image/png;base64," + "x" * 99999, "detail": "auto"}
+    response = {
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "How warm is it?"}, shown]},
+            {"type": "function_call", "id": "fc_1", "call_id": "c", "status": "completed", **called},
+            {"type": "function_call_output", "call_id": "c", "output": "It is 9 degrees."},
+        ],
+        "text": {"format": {"type": "json_schema", "schema": schema}, "verbosity": "low"},
+    }
+    assert abs(tokens.estimate(response) - tokens.estimate(chat)) <= 5  # the name of the field of the schema
+    brief = {"instructions": "You are terse.", "input": "Who was Ada?"}
+    assert tokens.estimate(brief) == tokens.estimate({"prompt": "You are terse.\nWho was Ada?"})
+    sealed = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "x" * 999}
+    custom = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "x" * 40}
+    file = {"type": "input_file", "filename": "a.pdf", "file_data": "x" * 100_000}
+    for item, count in ((sealed, 1), (custom, 7), ({"role": "user", "content": [file]}, 2000)):
+        assert tokens.estimate({"input": [item]}) == MESSAGE + count
+
+
 @given(st.text(), st.text())
 def test_longer_is_never_less(start: str, end: str) -> None:
     assert 0 <= tokens.of_text(start) <= tokens.of_text(start + end)
