@@ -27,6 +27,7 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "truncation": ("disabled",),
     "service_tier": ("auto", "default"),
     "top_logprobs": (0,),
+    "text.verbosity": ("medium",),
 }
 _STATE: Final = ("previous_response_id", "conversation", "prompt", "background")
 _LOGPROBS: Final = "message.output_text.logprobs"
@@ -34,8 +35,12 @@ _OWN_INCLUDE: Final = frozenset({"reasoning.encrypted_content"})
 _HAS_A_PLACE: Final = _READ | _READ_TOO
 _LONGEST_USER: Final = 64
 _LEAST_TOKENS: Final = 16
-# The most tokens of reasoning that each effort stands for.
-_EFFORTS: Final = ((0, "none"), (2048, "low"), (8192, "medium"))
+_EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+# Every model that thinks knows these three; the others have the nearest of them.
+_WRITTEN: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+# Budgets in tokens up to which an effort is low, and medium.
+_LOW: Final = 4096
+_MEDIUM: Final = 12288
 
 
 def refuse_state(fields: Mapping[str, Any]) -> None:
@@ -64,8 +69,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     if fields.get("top_logprobs") or _LOGPROBS in told.texts("include"):
         raise Untranslatable("top_logprobs" if fields.get("top_logprobs") else "include")
     tools, left_out = responses_tools.read_tools(told, items)
-    reasoning = told.inner("reasoning")
-    effort = reasoning.text("effort") if reasoning else ""
+    effort = _read_effort(told)
     system = [Text(text)] if (text := told.text("instructions")) else []
     return Conversation(
         turns=merged(turn for item in items for turn in responses_items.read_item(item)),
@@ -79,7 +83,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
         max_tokens=told.positive("max_output_tokens"),
         temperature=told.number("temperature"),
         top_p=told.number("top_p"),
-        user=told.optional("user", str),
+        user=told.optional("user", str) or told.optional("safety_identifier", str),
         form=_read_form(told),
         reasoning=Reasoning(effort) if effort else None,
         dropped=(*_dropped(told), *left_out, *responses_items.passed_over(items)),
@@ -89,14 +93,16 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
 def write_conversation(conversation: Conversation, *, model: str, stream: bool) -> dict[str, Any]:
     """Return the body of a request for a response, which the provider is not to store.
 
-    What `losses` names is left out or changed. A user's name is cut to the 64 characters that OpenAI takes.
+    What `losses` names is left out or changed. A user's name is cut to the 64 characters that OpenAI takes. A budget of
+    reasoning is told as an effort: low below 4,096 tokens, medium below 12,288, else high. That there is to be none is
+    not told, since models that cannot think refuse the word.
     """
     body: dict[str, Any] = {"model": model, "input": [*responses_items.write(conversation.turns)]}
     if conversation.tools:
         body["tools"] = [responses_tools.write_tool(tool) for tool in conversation.tools]
         body["tool_choice"] = responses_tools.write_choice(conversation.tool_choice)
         body["parallel_tool_calls"] = conversation.parallel_tools
-    effort = _effort(conversation.reasoning)
+    effort = _write_effort(conversation.reasoning) if conversation.reasoning else None
     body |= {
         "instructions": "\n\n".join(text.text for text in conversation.system if text.text) or None,
         "max_output_tokens": conversation.max_tokens and max(_LEAST_TOKENS, conversation.max_tokens),
@@ -114,28 +120,44 @@ def write_conversation(conversation: Conversation, *, model: str, stream: bool) 
 def losses(conversation: Conversation) -> tuple[str, ...]:
     """Return the names of what `write_conversation` leaves out or changes.
 
-    Reasoning is taken back only by whoever encrypted it, a budget of reasoning becomes an effort, and fewer than 16
-    tokens of answer are refused, so that 16 are asked for.
+    There is no top_k and no stop, reasoning is taken back only by whoever encrypted it, prompts are kept without a
+    hint, and fewer than 16 tokens of answer are refused, so that 16 are asked for.
     """
-    blocks = [block for turn in conversation.turns for block in turn.blocks]
+    blocks = [*_blocks(conversation)]
+    known = [block for block in blocks if not isinstance(block, Thought)]
     lost = {
         "top_k": conversation.top_k is not None,
         "stop": bool(conversation.stop),
         "max_tokens": (conversation.max_tokens or _LEAST_TOKENS) < _LEAST_TOKENS,
-        "thinking": any(isinstance(block, Thought) for block in blocks),
-        "thinking.budget_tokens": conversation.reasoning is not None and conversation.reasoning.budget is not None,
+        "thinking": len(known) < len(blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
+        "cache_control": any(holder.cache for holder in (*conversation.system, *conversation.tools, *known)),
     }
     return tuple(name for name, is_lost in lost.items() if is_lost)
 
 
+def _blocks(conversation: Conversation) -> Iterator[Any]:
+    """Yield what is said, and what results of tools consist of."""
+    for turn in conversation.turns:
+        for block in turn.blocks:
+            yield block
+            if isinstance(block, ToolResult):
+                yield from block.content
+
+
 def _dropped(told: Fields) -> Iterator[str]:
+    read = set() if told.values.get("user") else {"safety_identifier"}
     for name, value in told.values.items():
-        if value is not None and name not in _HAS_A_PLACE and value not in _HARMLESS.get(name, ()):
+        if value is not None and name not in _HAS_A_PLACE | read and value not in _HARMLESS.get(name, ()):
             yield name
-    for name, known in (("text", {"format"}), ("reasoning", {"effort", "summary", "generate_summary"})):
-        inner = told.inner(name) or Fields({})
-        yield from (f"{name}.{key}" for key, value in inner.values.items() if key not in known and value is not None)
+    inner = {"text": {"format"}, "reasoning": {"summary", "generate_summary"}}
+    if _read_effort(told):
+        inner["reasoning"].add("effort")
+    for name, known in inner.items():
+        for key, value in (told.optional(name, dict) or {}).items():
+            path = f"{name}.{key}"
+            if key not in known and value is not None and value not in _HARMLESS.get(path, ()):
+                yield path
     if set(told.texts("include")) - _OWN_INCLUDE:
         yield "include"
 
@@ -171,7 +193,15 @@ def _write_form(form: AnswerForm) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _effort(reasoning: Reasoning | None) -> str:
-    if reasoning is None or reasoning.effort or reasoning.budget is None:
-        return reasoning.effort if reasoning else ""
-    return next((effort for most, effort in _EFFORTS if (reasoning.budget or 0) <= most), "high")
+def _read_effort(told: Fields) -> str:
+    """Return how much the model is to think; empty where that is not said in one of the known words."""
+    effort = (told.optional("reasoning", dict) or {}).get("effort")
+    return effort if isinstance(effort, str) and effort in _EFFORTS else ""
+
+
+def _write_effort(reasoning: Reasoning) -> str | None:
+    if reasoning.effort or reasoning.budget is None:
+        return _WRITTEN.get(reasoning.effort)
+    if reasoning.budget < _LOW:
+        return "low"
+    return "medium" if reasoning.budget < _MEDIUM else "high"

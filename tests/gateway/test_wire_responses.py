@@ -196,9 +196,7 @@ def test_an_envelope_is_opened_byte_for_byte(text: str) -> None:
     assert responses_thoughts.unseal(responses_thoughts.seal(redacted=text)) == ("", text)
 
 
-@pytest.mark.parametrize(
-    "name", ["service_tier", "max_tool_calls", "safety_identifier", "truncation", "client_metadata", "x_unheard_of"]
-)
+@pytest.mark.parametrize("name", ["service_tier", "max_tool_calls", "truncation", "client_metadata", "x_unheard_of"])
 def test_what_changes_no_form_is_dropped_by_name(name: str) -> None:
     assert read(**{name: "auto" if name == "truncation" else 1}).dropped == (name,)
     assert read(**{name: None}).dropped == ()
@@ -206,9 +204,17 @@ def test_what_changes_no_form_is_dropped_by_name(name: str) -> None:
 
 def test_what_is_dropped_within_a_field() -> None:
     include = ["reasoning.encrypted_content", "web_search_call.results"]
-    asked = read(text={"verbosity": "low"}, reasoning={"effort": None, "context": "auto"}, include=include)
-    assert asked.dropped == ("text.verbosity", "reasoning.context", "include")
+    asked = read(text={"verbosity": "low"}, reasoning={"effort": "utmost", "context": "auto"}, include=include)
+    assert asked.dropped == ("text.verbosity", "reasoning.effort", "reasoning.context", "include")
     assert (asked.reasoning, asked.form) == (None, None)
+    assert read(text={"verbosity": "medium"}, reasoning={"effort": None}, include=None).dropped == ()
+
+
+def test_who_the_user_is() -> None:
+    asked = read(safety_identifier="s")
+    assert (asked.user, asked.dropped) == ("s", ())
+    asked = read(user="u", safety_identifier="s")
+    assert (asked.user, asked.dropped) == ("u", ("safety_identifier",))
 
 
 @pytest.mark.parametrize(

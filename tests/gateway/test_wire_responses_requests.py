@@ -49,7 +49,7 @@ def test_a_body_for_a_provider() -> None:
             said("assistant", Thought("hm", "s"), Text("b"), ToolUse("c1", "f", "{}"), Text("")),
             said("user", ToolResult("c1", (Text("e"), Image(data="AAAA", media_type="image/png")), is_error=True)),
         ),
-        system=(Text("one"), Text("two")),
+        system=(Text("one", {"type": "ephemeral"}), Text("two")),
         tools=(Tool("f"),),
         max_tokens=5,
         top_k=3,
@@ -58,7 +58,7 @@ def test_a_body_for_a_provider() -> None:
         reasoning=Reasoning(budget=5000),
         form=AnswerForm(),
     )
-    lost = ("top_k", "stop", "max_tokens", "thinking", "thinking.budget_tokens", "is_error")
+    lost = ("top_k", "stop", "max_tokens", "thinking", "is_error", "cache_control")
     assert responses.losses(asked) == lost
     text = {"type": "input_text", "text": "a"}
     picture = {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"}
@@ -88,15 +88,17 @@ def test_a_body_for_a_provider() -> None:
 @pytest.mark.parametrize(
     ("reasoning", "effort"),
     [
-        (Reasoning("xhigh", 1), "xhigh"),
-        (Reasoning(budget=0), "none"),
-        (Reasoning(budget=2048), "low"),
+        (Reasoning("xhigh", 1), "high"),
+        (Reasoning("minimal"), "low"),
+        (Reasoning("none"), None),
+        (Reasoning(budget=4095), "low"),
+        (Reasoning(budget=4096), "medium"),
         (Reasoning(budget=99_999), "high"),
         (Reasoning(), None),
         (None, None),
     ],
 )
-def test_a_budget_becomes_an_effort(reasoning: Reasoning | None, effort: str | None) -> None:
+def test_how_much_to_think_is_told_as_an_effort(reasoning: Reasoning | None, effort: str | None) -> None:
     assert write(reasoning=reasoning).get("reasoning") == (effort and {"effort": effort})
 
 
@@ -125,7 +127,7 @@ NORMAL = any_.conversations(
     form=st.none()
     | st.just(AnswerForm())
     | st.builds(AnswerForm, any_.SCHEMAS, any_.NAMES, any_.WORDS | st.just(""), st.none() | st.booleans()),
-    reasoning=st.none() | st.sampled_from(["none", "low", "high"]).map(Reasoning),
+    reasoning=st.none() | st.sampled_from(["low", "medium", "high"]).map(Reasoning),
 ).filter(lambda asked: len({tool.name for tool in asked.tools}) == len(asked.tools))
 
 

@@ -126,6 +126,11 @@ def test_events_are_what_the_official_client_expects(said: list[Piece | Finish])
         assert event["sequence_number"] == number
         parsed = EVENTS.validate_python(event, strict=True)
         client.handle_event(parsed)
+    if parsed.type == "response.completed":
+        final = client._completed_response
+        assert final
+        assert {**final.to_dict(), "output": []} == {**parsed.response.to_dict(), "output": []}
+        assert (final.output_text, len(final.output)) == (parsed.response.output_text, len(parsed.response.output))
     ended, grown = client._completed_output, client._output_items
     last = [item.model_dump() for item in parsed.response.output]
     assert [ended[place].model_dump() for place in sorted(ended)] == last
