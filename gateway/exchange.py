@@ -10,6 +10,7 @@ CHAT: Final = "chat"
 COMPLETION: Final = "completion"
 MESSAGES: Final = "messages"
 EMBEDDING: Final = "embedding"
+RESPONSES: Final = "responses"
 PLAIN: Final = "plain"
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
@@ -112,7 +113,8 @@ class Request:
 
     def with_room(self, room: int) -> Self:
         """Return the request with no more than so many tokens of output."""
-        names = {"max_tokens", "max_completion_tokens"} & self.head.keys() or {"max_tokens"}
+        usual = {"max_output_tokens"} if self.format == RESPONSES else {"max_tokens"}
+        names = {"max_tokens", "max_completion_tokens"} & self.head.keys() or usual
         return replace(
             self,
             head={**self.head, **dict.fromkeys(names, room)},

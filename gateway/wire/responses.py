@@ -7,7 +7,7 @@ stands for something that the server remembers is refused.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.conversation import AnswerForm, Conversation, Reasoning, Text, Thought, ToolResult, Untranslatable
+from gateway.conversation import AnswerForm, Block, Conversation, Reasoning, Text, Thought, ToolResult, Untranslatable
 from gateway.exchange import Policy
 from gateway.wire import responses_items, responses_tools
 from gateway.wire.fields import Fields
@@ -136,7 +136,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
     return tuple(name for name, is_lost in lost.items() if is_lost)
 
 
-def _blocks(conversation: Conversation) -> Iterator[Any]:
+def _blocks(conversation: Conversation) -> Iterator[Block]:
     """Yield what is said, and what results of tools consist of."""
     for turn in conversation.turns:
         for block in turn.blocks:

@@ -7,7 +7,7 @@ it, or reasoning; `id` and `status`, which a server tells of its own items, are 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.conversation import Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
+from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.wire import responses_thoughts, responses_tools
 from gateway.wire.fields import Fields, as_text
 from gateway.wire.turns import read_content
@@ -182,7 +182,7 @@ def _message(parts: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": parts}
 
 
-def _items(block: Any) -> Iterator[dict[str, Any]]:
+def _items(block: Block) -> Iterator[dict[str, Any]]:
     """Yield what stands for a block of the assistant's, or for what came of a call."""
     match block:
         case Text(text) if text:
@@ -196,11 +196,11 @@ def _items(block: Any) -> Iterator[dict[str, Any]]:
             yield {"type": "function_call_output", "call_id": call, "output": output}
 
 
-def _parts(blocks: Iterable[Any]) -> list[dict[str, Any]]:
+def _parts(blocks: Iterable[Block]) -> list[dict[str, Any]]:
     return [part for block in blocks for part in _part(block)]
 
 
-def _part(block: Any) -> Iterator[dict[str, Any]]:
+def _part(block: Block) -> Iterator[dict[str, Any]]:
     match block:
         case Text(text) if text:
             yield {"type": "input_text", "text": text}

@@ -54,14 +54,10 @@ _NUMBER: Final = re.compile(rb'"sequence_number": ?(\d+)')
 
 
 class StreamWriter:
-    """Writes the events of a response.
+    """Writes the events of a response; `head` holds `id`, `created` and `model`, and `asked` is the caller's body."""
 
-    `head` holds `id`, `created` and `model`, and under `asked` the body of the request. A usage is always told, as the
-    last event has a place for it.
-    """
-
-    def __init__(self, head: Mapping[str, Any], *, include_usage: bool = False) -> None:
-        self._answer = _Answer(head)
+    def __init__(self, head: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        self._answer = _Answer(head, asked)
         self._number = 0
 
     def write(self, piece: Piece | Finish) -> bytes:
@@ -75,10 +71,10 @@ class StreamWriter:
 
 
 class WholeWriter:
-    """Writes one response, at the `Finish`; `head` is that of a stream."""
+    """Writes one response, at the `Finish`; `head` and `asked` are those of a stream."""
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
-        self._answer = _Answer(head)
+    def __init__(self, head: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        self._answer = _Answer(head, asked)
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Keep a piece, and return the whole response at the end."""
@@ -104,10 +100,8 @@ class StreamEnd:
     def error_event(self, error: GatewayError) -> bytes:
         """Return `response.failed`, the event that tells of an error after a stream has begun; nothing follows it."""
         code = error.code if error.code in _CODES else "server_error"
-        failed = (self._response or _response({"id": "resp_0", "created": int(time.time()), "model": ""})) | {
-            "status": "failed",
-            "error": {"code": code, "message": error.message},
-        }
+        begun = self._response or _response({"id": "resp_0", "created": int(time.time()), "model": ""}, {})
+        failed = {**begun, "status": "failed", "error": {"code": code, "message": error.message}}
         told = {"type": "response.failed", "response": failed, "sequence_number": self._number + 1}
         return sse.event(orjson.dumps(told), name=b"response.failed")
 
@@ -115,10 +109,10 @@ class StreamEnd:
 class _Answer:
     """Makes the events of an answer, and its output, from pieces."""
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
-        self._response = _response(head)
+    def __init__(self, head: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        self._response = _response(head, asked)
         self._token = str(head["id"]).rpartition("_")[2]
-        self._origins = responses_tools.origins(as_object(head.get("asked")))
+        self._origins = responses_tools.origins(asked)
         self._items: list[Item] = []
         self._open: list[Item] = []
         self._calls: dict[int, Call] = {}
@@ -199,9 +193,8 @@ class _Answer:
         yield {"type": f"response.{status}", "response": response}
 
 
-def _response(head: Mapping[str, Any]) -> Told:
+def _response(head: Mapping[str, Any], asked: Mapping[str, Any]) -> Told:
     """Return a response that has just begun."""
-    asked = as_object(head.get("asked"))
     echoed = {name: usual if asked.get(name) is None else asked[name] for name, usual in _ECHOED.items()}
     if "format" not in echoed["text"]:
         echoed["text"] = {**_ECHOED["text"], **echoed["text"]}

@@ -1,6 +1,6 @@
 """Requests of the Responses API and conversations say the same, in both directions."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gateway import errors
 from gateway.conversation import (
     AnswerForm,
+    Block,
     Conversation,
     Document,
     Image,
@@ -36,7 +37,7 @@ def user(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": list(parts)}
 
 
-def said(side: Any, *blocks: Any) -> Turn:
+def said(side: Literal["user", "assistant"], *blocks: Block) -> Turn:
     return Turn(side, blocks)
 
 

@@ -1,6 +1,6 @@
 """Conversations are written as requests of the Responses API, and read from them again."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from gateway.conversation import (
     AnswerForm,
+    Block,
     Conversation,
     Document,
     Image,
@@ -26,7 +27,7 @@ from gateway.wire import responses
 from tests import conversations as any_
 
 
-def said(side: Any, *blocks: Any) -> Turn:
+def said(side: Literal["user", "assistant"], *blocks: Block) -> Turn:
     return Turn(side, blocks)
 
 

@@ -36,7 +36,7 @@ ASKED: dict[str, Any] = {
     "store": True,
     "previous_response_id": None,
 }
-HEAD = {"id": "resp_1", "created": 1_800_000_000, "model": "best", "asked": ASKED}
+HEAD = {"id": "resp_1", "created": 1_800_000_000, "model": "best"}
 A, B = (CallBegins(index, f"c{index}", "f") for index in range(2))
 END = Finish("tool_calls", Usage())
 
@@ -48,11 +48,11 @@ def read_stream(stream: bytes, *cuts: int) -> list[Piece | Finish]:
 
 
 def write_stream(said: list[Piece | Finish]) -> bytes:
-    return b"".join(any_.written(StreamWriter(HEAD, include_usage=True), said))
+    return b"".join(any_.written(StreamWriter(HEAD, ASKED), said))
 
 
 def write_whole(said: list[Piece | Finish]) -> bytes:
-    *nothing, whole = any_.written(WholeWriter(HEAD), said)
+    *nothing, whole = any_.written(WholeWriter(HEAD, ASKED), said)
     assert not any(nothing)
     return whole
 
@@ -192,7 +192,7 @@ def test_what_was_asked_is_told_again() -> None:
     assert {name: response[name] for name in same} == {name: ASKED[name] for name in same}
     assert response["text"] == {"format": {"type": "text"}, "verbosity": "low"}
     assert (response["store"], response["truncation"], response["background"]) == (False, "disabled", False)
-    bare = StreamWriter({"id": "resp_1", "created": 1, "model": "m"}).write(Words("a"))
+    bare = StreamWriter(HEAD, {"input": "hi"}).write(Words("a"))
     assert told(bare)[0]["response"]["tool_choice"] == "auto"
 
 
@@ -256,7 +256,7 @@ def test_reasoning_is_summed_up_and_sealed() -> None:
 )
 def test_an_error_ends_a_stream(error: errors.GatewayError, code: str) -> None:
     end = StreamEnd()
-    sent = [b": ping\n\n", *any_.written(StreamWriter(HEAD), [Words("a"), Words("b")])]
+    sent = [b": ping\n\n", *any_.written(StreamWriter(HEAD, ASKED), [Words("a"), Words("b")])]
     for raw in sent:
         end.see(raw)
     (failed,) = told(end.error_event(error))
