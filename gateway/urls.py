@@ -10,12 +10,14 @@ from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
 from gateway.views.probe import test_model
+from gateway.views.responses import Responses
 
 app_name = "gateway"
 
 urlpatterns = [
     path("v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
     path("v1/completions", Completions.as_view(), name="completions"),
+    path("v1/responses", Responses.as_view(), name="responses"),
     path("v1/embeddings", Embeddings.as_view(), name="embeddings"),
     path("v1/messages", Messages.as_view(), name="messages"),
     path("v1/messages/count_tokens", CountTokens.as_view(), name="count-tokens"),

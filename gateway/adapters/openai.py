@@ -10,11 +10,12 @@ from gateway.adapters import addressing
 from gateway.adapters.base import HttpAdapter
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
-from gateway.exchange import CHAT, COMPLETION, EMBEDDING, Finish, Request
-from gateway.wire import chat, chat_stream, omission, openai
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, RESPONSES, Finish, Request
+from gateway.wire import chat, chat_stream, omission, openai, responses_relay
 from registry.snapshot import ModelFacts, ProviderFacts
 
-_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions", EMBEDDING: "embeddings"}
+_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions", EMBEDDING: "embeddings", RESPONSES: "responses"}
+_OWN_ENDPOINTS: Final = {EMBEDDING: "embeddings", RESPONSES: "responses"}
 
 
 class OpenAIAdapter(HttpAdapter):
@@ -34,11 +35,11 @@ class OpenAIAdapter(HttpAdapter):
         return Outgoing(where, addressing.credentials(provider), method="GET")
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
-        """Relay chats, embeddings, and completions to models that are no chat models: those refuse them."""
+        """Relay chats, what the provider has an endpoint for, and completions to models that refuse chats."""
         if request.format == COMPLETION:
             return "chat" not in model.capabilities and "completions" in model.provider.endpoints
-        if request.format == EMBEDDING:
-            return "embeddings" in model.provider.endpoints
+        if request.format in _OWN_ENDPOINTS:
+            return _OWN_ENDPOINTS[request.format] in model.provider.endpoints
         return request.format == CHAT
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
@@ -57,6 +58,8 @@ class OpenAIAdapter(HttpAdapter):
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
         """Return the caller's body under the provider's name of the model, or the conversation as a chat."""
         refused = model.provider.unsupported
+        if request.format == RESPONSES and self.relays(request, model):
+            return _post(model, RESPONSES, responses_relay.write_relayed(request, model.name, unsupported=refused))
         if self.relays(request, model):
             limit = model.provider.limit_field
             body = openai.write_relayed(request, model.name, unsupported=refused, limit=limit)

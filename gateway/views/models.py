@@ -1,51 +1,70 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`."""
+"""`GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape, or in Anthropic's for its clients."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpResponse
 from rest_framework.request import Request as RestRequest
 
 from gateway import flows
-from gateway.errors import ModelNotFound
+from gateway.errors import GatewayError, ModelNotFound
 from gateway.router import is_callable
 from gateway.views.base import GatewayView
-from gateway.wire import openai
+from gateway.wire import anthropic, openai
 from registry.snapshot import AliasFacts, ModelFacts, keeper
 
+_OWN: Final = "tokenhub"
 
-class ModelList(GatewayView):
+
+class _Models(GatewayView):
+    """What both have in common: the shape that the caller speaks, who says so by a header."""
+
+    @property
+    def _is_anthropics(self) -> bool:
+        return "anthropic-version" in self.request.headers
+
+    def error_body(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error in the caller's shape."""
+        return anthropic.error_body(error, self.call.id) if self._is_anthropics else super().error_body(error)
+
+    def answer_headers(self) -> dict[str, str]:
+        """Return the headers of an answer, for Anthropic's clients with its name for the id."""
+        return super().answer_headers() | ({"request-id": self.call.id} if self._is_anthropics else {})
+
+    def _write(self, name: str, *, created: int = 0, owner: str = _OWN) -> dict[str, Any]:
+        """Write a model; what is no single model of a provider has no date of its own."""
+        if self._is_anthropics:
+            return anthropic.write_model(name, created=created)
+        return openai.write_model(name, created=created, owner=owner)
+
+    def _write_model(self, model: ModelFacts) -> dict[str, Any]:
+        return self._write(model.id, created=model.created, owner=model.provider.name)
+
+
+class ModelList(_Models):
     """The models that can be called now, the aliases of several, and the virtual ones."""
 
     def get(self, request: RestRequest) -> HttpResponse:
-        """Return them in OpenAI's shape, by id."""
+        """Return them by id."""
         snapshot = keeper.current()
-        listed = [_write(model) for model in snapshot.models if is_callable(model)]
-        groups = [_write_own(alias.name) for alias in snapshot.aliases.values() if _is_callable(alias)]
-        virtual = [_write_own(f"{flows.PREFIX}{name}") for name in flows.FLOWS if listed]
-        return self.json({"object": "list", "data": [*listed, *groups, *virtual]})
+        listed = [self._write_model(model) for model in snapshot.models if is_callable(model)]
+        groups = [self._write(alias.name) for alias in snapshot.aliases.values() if _is_callable(alias)]
+        virtual = [self._write(f"{flows.PREFIX}{name}") for name in flows.FLOWS if listed]
+        data = [*listed, *groups, *virtual]
+        return self.json(anthropic.write_models(data) if self._is_anthropics else {"object": "list", "data": data})
 
 
-class ModelDetail(GatewayView):
+class ModelDetail(_Models):
     """One model, by its id or an alias, be it a virtual one."""
 
     def get(self, request: RestRequest, name: str) -> HttpResponse:
-        """Return it in OpenAI's shape; 404 when it does not exist or cannot be called."""
+        """Return it; 404 when it does not exist or cannot be called."""
         if flows.named(name):
-            return self.json(_write_own(name))
+            return self.json(self._write(name))
         found = [model for model in keeper.current().named(name) if is_callable(model)]
         if not found:
             raise ModelNotFound(f"The model {name!r} does not exist.", param="model")
-        return self.json(_write(found[0]))
-
-
-def _write(model: ModelFacts) -> dict[str, Any]:
-    return openai.write_model(model.id, created=model.created, owner=model.provider.name)
+        return self.json(self._write_model(found[0]))
 
 
 def _is_callable(alias: AliasFacts) -> bool:
     return any(is_callable(model) for model, _ in alias.targets)
-
-
-def _write_own(name: str) -> dict[str, Any]:
-    """Write what is no single model of a provider, and has no date of its own."""
-    return openai.write_model(name, created=0, owner="tokenhub")

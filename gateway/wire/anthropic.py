@@ -4,12 +4,14 @@ Source: the public API reference of Anthropic and the types of its official SDK.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from gateway.conversation import Conversation, Text, Untranslatable
 from gateway.errors import GatewayError, Rejected
+from gateway.exchange import Policy
 from gateway.wire import anthropic_blocks as blocks
 from gateway.wire import anthropic_manner as manners
 from gateway.wire import anthropic_tools as offered
@@ -17,7 +19,9 @@ from gateway.wire import sse
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
 
-_READ: Final = frozenset({"model", "messages", "system", "stream", "max_cost", "max_tokens", "temperature", "top_p"})
+_READ: Final = frozenset(
+    {*Policy.FIELDS, "model", "messages", "system", "stream", "max_tokens", "temperature", "top_p"}
+)
 _READ_TOO: Final = frozenset({"top_k", "stop_sequences", "metadata", "tools", "tool_choice", "thinking"})
 _READ_AS_WELL: Final = frozenset({"output_config", "output_format"})
 # What changes the form of an answer, with the values that do not.
@@ -122,6 +126,19 @@ def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool 
 def obstacle(conversation: Conversation) -> str:
     """Return what `write_conversation` would refuse; empty if it can be written."""
     return next((fault for turn in conversation.turns if (fault := blocks.fault(turn.blocks))), "")
+
+
+def write_model(model_id: str, *, created: int) -> dict[str, Any]:
+    """Return a model in Anthropic's shape; `created` in Unix seconds."""
+    at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": model_id, "display_name": model_id, "created_at": at}
+
+
+def write_models(listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a list of models in Anthropic's shape, as its only page."""
+    ids = [model["id"] for model in listed]
+    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    return {"data": listed, "has_more": False, **ends}
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:

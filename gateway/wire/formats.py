@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from gateway.conversation import Piece, Words
-from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, Finish, Request
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, RESPONSES, Finish, Request
 from gateway.wire import (
     anthropic_writers,
     chat_function_stream,
@@ -18,6 +18,8 @@ from gateway.wire import (
     embeddings,
     messages,
     openai,
+    responses_relay,
+    responses_writers,
 )
 from gateway.wire.passing import Passing
 from gateway.wire.pieces import Writer
@@ -71,6 +73,11 @@ FORMATS: Final[Mapping[str, Format]] = {
         lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
         lambda head, _: anthropic_writers.WholeWriter(head),
     ),
+    RESPONSES: Format(
+        "resp_",
+        lambda head, request: responses_writers.StreamWriter(head, request.fields),
+        lambda head, request: responses_writers.WholeWriter(head, request.fields),
+    ),
     PLAIN: Format("", lambda *_: PlainWriter(), lambda *_: PlainWriter()),
 }
 
@@ -81,6 +88,7 @@ RELAYS: Final[Mapping[str, Relay]] = {
     CHAT: _CHUNKS,
     COMPLETION: _CHUNKS,
     MESSAGES: Relay(lambda _: messages.PassingMessage(), lambda raw, _: messages.read_answer(raw)),
+    RESPONSES: Relay(lambda _: responses_relay.PassingResponse(), lambda raw, _: responses_relay.read_answer(raw)),
     EMBEDDING: Relay(_CHUNKS.passing, embeddings.read_answer),  # there are no streams of them
 }
 

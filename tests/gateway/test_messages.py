@@ -124,6 +124,13 @@ def test_another_language_is_told_what_it_needs(client: official.Anthropic, prov
     assert not received.header("anthropic-version")
 
 
+def test_wishes_to_the_router_are_not_dropped_but_heard(trio: Gateway, provider: ScriptedProvider) -> None:
+    answer = ask(trio, model="gpt-4", strategy="cheapest", explain=True, max_cost=5)
+    assert answer.json()["tokenhub"]["decisions"]
+    assert "x-tokenhub-dropped-params" not in answer.headers
+    assert provider.requests[0].json.keys() <= {"model", "messages", "max_tokens", "max_completion_tokens"}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("failure", [error("overloaded_error"), message([], fails_with="api_error"), raw(b"")])
 def test_when_anthropic_is_down_another_answers(
@@ -233,6 +240,20 @@ def test_no_prompt_is_too_long_to_be_counted(trio: Gateway) -> None:
     asked = {"model": "claude-2", "messages": endless}
     counted = requests.post(f"{trio.url}/v1/messages/count_tokens", json=asked, timeout=10)
     assert counted.json()["input_tokens"] > 100_000
+
+
+def test_models_are_listed_in_anthropics_shape(client: official.Anthropic) -> None:
+    page = client.models.list()
+    assert {"claude-2", "gpt-4", "tokenhub/refine"} <= {model.id for model in page.data}
+    assert not page.has_more
+    assert client.models.retrieve("claude-2").type == "model"
+    with pytest.raises(official.NotFoundError):
+        client.models.retrieve("claude-9")
+
+
+def test_a_look_at_the_root_does_no_harm(trio: Gateway) -> None:
+    """Some clients look whether anybody is there."""
+    assert requests.head(trio.url, timeout=10, allow_redirects=False).status_code < 500
 
 
 def test_a_query_makes_no_other_endpoint(trio: Gateway) -> None:

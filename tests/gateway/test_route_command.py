@@ -77,7 +77,9 @@ def test_nobody_can_serve() -> None:
         shown("--prompt", "hi", "--header", "X-TokenHub-Min-Weight=95")
 
 
-@pytest.mark.parametrize(("endpoint", "first"), [("messages", "good"), ("embeddings", "vectors")])
+@pytest.mark.parametrize(
+    ("endpoint", "first"), [("messages", "good"), ("responses", "good"), ("embeddings", "vectors")]
+)
 def test_other_endpoints(endpoint: str, first: str) -> None:
     at = Provider.objects.get(name="echo")
     Model.objects.create(public_id="vectors", name="v", provider=at, context_size=100, capabilities=["embedding"])

@@ -12,7 +12,7 @@ from django.utils.datastructures import CaseInsensitiveMapping
 from gateway import flows, policy, router
 from gateway.errors import GatewayError
 from gateway.exchange import Decision, Policy, Request
-from gateway.wire import bodies, embeddings, messages, openai
+from gateway.wire import bodies, embeddings, messages, openai, responses_relay
 from registry.board import board
 from registry.snapshot import SnapshotUnavailable, keeper
 
@@ -20,9 +20,14 @@ _ENDPOINTS: Final[Mapping[str, Callable[[bytes, Mapping[str, Any], Policy], Requ
     "chat": openai.read_chat,
     "completions": openai.read_completion,
     "embeddings": embeddings.read_embedding,
+    "responses": responses_relay.read_request,
     "messages": lambda raw, body, wishes: messages.read_message(raw, body, wishes, {}),
 }
-_SAID: Final = {"completions": "prompt", "embeddings": "input"}  # where a prompt stands that is no list of messages
+_SAID: Final = {
+    "completions": "prompt",
+    "embeddings": "input",
+    "responses": "input",
+}  # where a prompt stands that is no list of messages
 
 
 class Command(BaseCommand):
