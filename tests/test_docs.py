@@ -115,6 +115,19 @@ def test_the_commands_work(tmp_path: Path) -> None:
             assert gateway.run(*command.split()).returncode == 0
 
 
+def test_the_examples_of_clients_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/clients.md").read_text()
+    (curl,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    words = shlex.split(curl)
+    with Gateway(tmp_path, orjson.loads((ROOT / "fixtures/config/demo.json").read_bytes())) as gateway:
+        for python in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(compile(python.replace("http://localhost:8080", gateway.url), "clients.md", "exec"), {})
+        assert capsys.readouterr().out.splitlines() == ["Hello, hub", "Hello, hub", "256"]
+        body = orjson.loads(words[words.index("-d") + 1])
+        answer = requests.post(words[1].replace("http://localhost:8080", gateway.url), json=body, timeout=10)
+        assert answer.json()["content"][0]["text"] == "Hello, hub"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):

@@ -19,10 +19,8 @@ from gateway.wire import sse
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
 
-_READ: Final = frozenset(
-    {*Policy.FIELDS, "model", "messages", "system", "stream", "max_tokens", "temperature", "top_p"}
-)
-_READ_TOO: Final = frozenset({"top_k", "stop_sequences", "metadata", "tools", "tool_choice", "thinking"})
+_READ: Final = frozenset({*Policy.FIELDS, "model", "messages", "system", "stream", "max_tokens", "temperature"})
+_READ_TOO: Final = frozenset({"top_p", "top_k", "stop_sequences", "metadata", "tools", "tool_choice", "thinking"})
 _READ_AS_WELL: Final = frozenset({"output_config", "output_format"})
 # What changes the form of an answer, with the values that do not.
 _FORM: Final[Mapping[str, tuple[Any, ...]]] = {"container": (), "mcp_servers": ([],)}
