@@ -38,13 +38,16 @@ _LONGEST_BACKOFF_SECONDS: Final = 2.0
 _SOME_TIME_SECONDS: Final = 5.0
 
 
-def answer(request: Request, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Generator[Delta]:
+def answer(
+    request: Request, route: Route, patience: Patience, *, transport: Transport, call: Call, is_hidden: bool = False
+) -> Generator[Delta]:
     """Yield the pieces of the answer; raises why there is none when no model of the route comes to words.
 
     The first pieces of a stream (role, ping) are held back until there is content, so that a provider which fails
-    before that leaves no trace in the answer. Every attempt is recorded in `call.attempts`.
+    before that leaves no trace in the answer; of one that `is_hidden` from the caller all of it is. Every attempt is
+    recorded in `call.attempts`.
     """
-    walk = _Walk(request, route)
+    walk = _Walk(request, route, is_hidden=is_hidden)
     call.answered = None
     retry_budget.request()
     start = partial(_start, walk, route, transport=transport, call=call)
@@ -90,14 +93,15 @@ def _start(walk: _Walk, route: Route, patience: Patience, *, transport: Transpor
         walk.records.append(record)
         call.attempts.append(record)
         pieces = attempt.run(walk.asked(model), permit, patience, transport=transport, record=record)
-        return Try(permit, record, pieces)
+        return Try(permit, record, pieces, is_hidden=walk.is_hidden)
     return None
 
 
 class _Walk:
     """Where a request has been, and where it goes next."""
 
-    def __init__(self, request: Request, route: Route) -> None:
+    def __init__(self, request: Request, route: Route, *, is_hidden: bool = False) -> None:
+        self.is_hidden = is_hidden
         self.records: list[Attempt] = []
         self.backoff = 0.0
         self._request = request

@@ -27,13 +27,15 @@ class Try:
     permit: Permit
     record: Attempt
     pieces: Generator[Delta]
+    is_hidden: bool = False
+    """Whether nobody sees the pieces as they come, so that the whole answer can be waited for."""
     held: list[Delta] = field(default_factory=list)
     failure: ProviderFailure | None = None
 
     def hold(self) -> None:
-        """Wait for the first content, or for as much as may be held back at most."""
+        """Wait for the first content, or for as much as may be held back at most; of a hidden answer for all of it."""
         try:
-            self.held = _until_content(self.pieces)
+            self.held = list(self.pieces) if self.is_hidden else _until_content(self.pieces)
         except ProviderFailure as failure:
             self.failure = failure
 

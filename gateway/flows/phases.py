@@ -51,6 +51,8 @@ class Wish:
     temperature: float | None = None
     limit_micro: int | None = None
     stream: bool = False
+    shows_phases: bool = True
+    """Whether a stream tells of every phase, and not only of the last."""
     policy: Policy
 
     @property
@@ -146,7 +148,10 @@ class Stage:
             request = self._request(question)
             way = self._way(request, question)
             yield Started(phase, round)
-            answer = escalation.answer(request, way, self._patience, transport=self._transport, call=call)
+            is_hidden = not (final or self.wish.shows_phases)
+            answer = escalation.answer(
+                request, way, self._patience, transport=self._transport, call=call, is_hidden=is_hidden
+            )
             with closing(answer) as pieces:
                 for piece in pieces:
                     words.append(piece.raw.decode())

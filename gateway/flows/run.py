@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway.adapters.transport import Transport
@@ -79,6 +80,7 @@ def deltas(
     """Yield the flow's answer in the caller's format; the phases before it show as comments of a stream."""
     messages = openai.messages_of(request.fields) if request.format == CHAT else None
     wish = read_wish(flow, request.fields, request.conversation, policy=request.policy, messages=messages)
+    wish = replace(wish, shows_phases=False)
     writer = new_writer(request, request.model)
     with closing(events(flow, wish, snapshot, patience, transport=transport, call=call)) as happening:
         for event in happening:

@@ -162,6 +162,19 @@ def test_a_failing_phase_tells_what_was_made(trio: Gateway, anthropic: ScriptedP
     assert told["partial"]["total_tokens"] == 9
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_hidden_phase_that_breaks_off_is_replaced(
+    trio: Gateway, anthropic: ScriptedProvider, *, stream: bool
+) -> None:
+    """Nobody has seen its words, so another model may say them."""
+    anthropic.play(message(["some", " words"], fails_with="overloaded_error"))
+    answer = trio.post(model="tokenhub/adversarial", stream=stream, critic="claude-2")
+    assert answer.status_code == 200
+    assert b"phase_failed" not in answer.content
+    critics = [attempt[0] for attempt in trio.call_of(answer)["attempts"][1:3]]
+    assert critics[0] == "claude-2" != critics[1]
+
+
 def test_an_error_of_the_first_phase_is_told_by_its_status(sdk: openai.OpenAI, provider: ScriptedProvider) -> None:
     provider.play(error(400, "no such setting"))
     with pytest.raises(openai.APIStatusError, match="no such setting") as raised:
