@@ -8,6 +8,8 @@ from urllib.parse import urlencode, urlsplit
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
+from registry.addresses import is_forbidden, literal
+
 # Headers that belong to the connection, to the credentials or to the body, and are never a row's to set.
 RESERVED_HEADERS = frozenset(
     {
@@ -68,6 +70,8 @@ def validate_base_url(value: str) -> None:
     # what the parsers of URLs read in different ways (backslashes, percent signs, wide digits) hides where it leads
     if not _HOST.fullmatch(re.sub(r":[0-9]*$", "", parts.netloc)):
         raise ValidationError("The host is a name in ASCII letters, an IPv4 address or an IPv6 address in brackets.")
+    if (address := literal(parts.hostname)) is not None and is_forbidden(address):
+        raise ValidationError("This is a link-local, metadata or reserved address, which is never called.")
 
 
 def validate_extra_headers(value: Any) -> None:

@@ -16,10 +16,14 @@ _ALWAYS = frozenset({"weight", "cost_per_1k", "capabilities"})
 
 @dataclass(frozen=True)
 class Exported:
-    """A configuration file as text, the providers whose stored key it leaves out, and why it would not load."""
+    """A configuration file as text, the providers whose stored key it leaves out, and why it would not load.
+
+    `untrusted` are the providers whose address came from the admin: to load the file is to say that it may be private.
+    """
 
     text: str
     without_key: tuple[str, ...]
+    untrusted: tuple[str, ...]
     faults: tuple[Fault, ...]
 
 
@@ -37,7 +41,8 @@ def export() -> Exported:
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     config, faults = survey(text)
     stored = tuple(row.name for row in providers if row.secret is not None and not row.secret.env_name)
-    return Exported(text, stored, (*faults, *check(config, faults)))
+    untrusted = tuple(row.name for row in providers if row.base_url and not row.may_be_private)
+    return Exported(text, stored, untrusted, (*faults, *check(config, faults)))
 
 
 def _written(row: Row) -> dict[str, Any]:

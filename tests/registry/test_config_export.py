@@ -119,6 +119,16 @@ class RoundTrip(TestCase):
 
 
 @pytest.mark.django_db
+def test_an_address_from_the_admin_is_named() -> None:
+    """A file is trusted, so whoever writes one from rows should know whose word it takes."""
+    Provider.objects.create(name="typed", type="vllm", base_url="http://10.0.0.1")
+    Provider.objects.create(name="echo", type="echo")
+    err = StringIO()
+    call_command("exportconfig", stdout=StringIO(), stderr=err)
+    assert err.getvalue() == "warning: whoever loads this trusts addresses that were typed in the admin: typed\n"
+
+
+@pytest.mark.django_db
 def test_a_stored_key_is_left_out_and_kept_where_it_is() -> None:
     text = '{"providers": [{"name": "a", "type": "openai", "api_key": "sk-canary"}, {"name": "b", "type": "echo"}]}'
     load(read(text), keep_edits=False, reason="test")

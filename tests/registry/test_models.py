@@ -150,6 +150,8 @@ def test_a_base_url_passes(url: str) -> None:
         "http://\uff11\uff12\uff17.0.0.1",
         "http://127\u30020\u30020\u30021",
         "http://exa\tmple.com",
+        "http://169.254.169.254/",
+        "http://2852039166/",
     ],
 )
 def test_a_base_url_is_refused(url: str) -> None:

@@ -29,5 +29,8 @@ class Command(BaseCommand):
         if exported.without_key:
             names = ", ".join(exported.without_key)
             self.stderr.write(f"warning: stored keys are left out; elsewhere, give a key again to: {names}")
+        if exported.untrusted:
+            names = ", ".join(exported.untrusted)
+            self.stderr.write(f"warning: whoever loads this trusts addresses that were typed in the admin: {names}")
         for fault in exported.faults:
             self.stderr.write(f"warning: this will not load until it is mended: {fault}")
