@@ -22,7 +22,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
     """
     wishes: dict[str, Any] = {}
     for header in headers:
-        if header.lower().startswith(_PREFIX) and header.lower() not in _HEADERS:
+        if header[: len(_PREFIX)].lower() == _PREFIX and header.lower() not in _HEADERS:
             known = ", ".join(_HEADER_OF.values())
             raise InvalidRequest(f"There is no header `{header}`. There are: {known}.", param=header)
     for name, kind in _KINDS.items():

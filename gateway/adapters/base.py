@@ -13,7 +13,6 @@ from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.formats import RELAYS, new_writer
-from gateway.wire.passing import Passing
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
@@ -160,25 +159,20 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
         yield Delta(raw)
         return
     passing = relay.passing(request)
-    for event in _until_broken(events(reply), passing):
-        seen = passing.read(event)
-        if seen.tells is not None:
-            yield seen.tells
-        if not seen.hidden:
-            yield Delta(event, content=seen.content)
-        if seen.done:
-            reply.settle()
-            return
-    yield passing.close()
-
-
-def _until_broken(told: Iterator[bytes], passing: Passing) -> Iterator[bytes]:
-    """Yield the events; how a connection ends does not matter once the answer is whole."""
     try:
-        yield from told
+        for event in events(reply):
+            seen = passing.read(event)
+            if seen.tells is not None:
+                yield seen.tells
+            if not seen.hidden:
+                yield Delta(event, seen.content)
+            if seen.done:
+                reply.settle()
+                return
     except (Broken, TimedOut):
-        if not passing.reason:
+        if not passing.reason:  # how a connection ends does not matter once the answer is whole
             raise
+    yield passing.close()
 
 
 def events(reply: Reply) -> Iterator[bytes]:
