@@ -12,6 +12,7 @@ from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRef
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
+from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
@@ -82,6 +83,8 @@ class HttpAdapter(Adapter):
         with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
             if reply.status != 200:
                 raise self._failure(reply, request, model)
+            if request.stream and "json" in reply.headers.get("content-type", ""):
+                raise _no_stream(reply)
             if self.relays(request, model):
                 yield from relayed(reply, request)
             else:
@@ -173,6 +176,12 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
         if not passing.reason:  # how a connection ends does not matter once the answer is whole
             raise
     yield passing.close()
+
+
+def _no_stream(reply: Reply) -> ProviderFailure:
+    """Return what JSON stands for where a stream was asked for: the error in it, if there is one."""
+    error = load(reply.whole(_MAX_ERROR_BYTES)).get("error")
+    return failures.in_band(error) if error else Broken("The provider did not answer with a stream.")
 
 
 def events(reply: Reply) -> Iterator[bytes]:

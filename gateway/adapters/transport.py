@@ -168,7 +168,8 @@ def _reason(error: BaseException | None) -> str:
         if isinstance(error, urllib3.exceptions.NewConnectionError):
             return str(error).partition(": ")[2]  # behind urllib3's name for the connection
         bottom = str(error) or type(error).__name__
-        error = getattr(error, "reason", None) or error.__cause__ or error.__context__ or next(iter(error.args), None)
+        context = None if error.__suppress_context__ else error.__context__
+        error = getattr(error, "reason", None) or error.__cause__ or context or next(iter(error.args), None)
     return bottom
 
 

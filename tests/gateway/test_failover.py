@@ -160,6 +160,24 @@ def test_a_reset_after_the_end_of_an_answer_is_no_failure(gateway: Gateway, prov
     assert b"error" not in content
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (error(200, "slow down", code="rate_limit_exceeded"), "slow down"),
+        (raw(b'{"choices": []}'), "did not answer with a stream"),
+        (raw(b"[]"), "not an object"),
+        (Script(GOOD, cut=Cut(after=0)), "ended prematurely"),
+    ],
+)
+def test_a_stream_that_is_none_says_why(
+    gateway: Gateway, provider: ScriptedProvider, script: Says | Script, told: str
+) -> None:
+    provider.play(script, script)  # it is asked once more, since nobody else may
+    answer = gateway.post(stream=True, models=["best"])
+    assert answer.status_code >= 429
+    assert told in answer.json()["error"]["message"]
+
+
 def test_an_answer_that_takes_too_long_is_told_in_band(gateway: Gateway, provider: ScriptedProvider) -> None:
     provider.play(Script(chat_stream(["word"] * 40), delay_between_pieces=0.2))
     began = time.monotonic()
