@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from typing import Any, Final, Self
 
 import requests
@@ -167,6 +168,8 @@ def _reason(error: BaseException | None) -> str:
     while isinstance(error, Exception):
         if isinstance(error, urllib3.exceptions.NewConnectionError):
             return str(error).partition(": ")[2]  # behind urllib3's name for the connection
+        if isinstance(error, IncompleteRead):
+            return "the connection ended in the middle of the answer"
         bottom = str(error) or type(error).__name__
         context = None if error.__suppress_context__ else error.__context__
         error = getattr(error, "reason", None) or error.__cause__ or context or next(iter(error.args), None)

@@ -166,7 +166,7 @@ def test_a_reset_after_the_end_of_an_answer_is_no_failure(gateway: Gateway, prov
         (error(200, "slow down", code="rate_limit_exceeded"), "slow down"),
         (raw(b'{"choices": []}'), "did not answer with a stream"),
         (raw(b"[]"), "not an object"),
-        (Script(GOOD, cut=Cut(after=0)), "ended prematurely"),
+        (Script(GOOD, cut=Cut(after=0)), "in the middle of the answer"),
     ],
 )
 def test_a_stream_that_is_none_says_why(
