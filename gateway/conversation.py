@@ -1,6 +1,6 @@
 """A conversation and the pieces of its answer in no wire format's words: the middle of every translation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -150,6 +150,14 @@ class Conversation:
     reasoning: Reasoning | None = None
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield what is said, and what results of tools consist of."""
+        for turn in self.turns:
+            for block in turn.blocks:
+                yield block
+                if isinstance(block, ToolResult):
+                    yield from block.content
 
 
 # --- the pieces of an answer, in their order ------------------------------------------------------------------------

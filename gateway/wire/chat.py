@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 
 from gateway.conversation import (
     AnswerForm,
-    Block,
     Conversation,
     Document,
     Reasoning,
@@ -136,7 +135,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
 
     OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint.
     """
-    blocks = list(_blocks(conversation))
+    blocks = list(conversation.blocks())
     holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
     lost = {
         "top_k": conversation.top_k is not None,
@@ -146,15 +145,6 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
         "cache_control": any(holder.cache for holder in holders),
     }
     return tuple(name for name, is_lost in lost.items() if is_lost)
-
-
-def _blocks(conversation: Conversation) -> Iterator[Block]:
-    """Yield what is said, and what results of tools consist of."""
-    for turn in conversation.turns:
-        for block in turn.blocks:
-            yield block
-            if isinstance(block, ToolResult):
-                yield from block.content
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

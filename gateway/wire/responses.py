@@ -7,7 +7,7 @@ stands for something that the server remembers is refused.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.conversation import AnswerForm, Block, Conversation, Reasoning, Text, Thought, ToolResult, Untranslatable
+from gateway.conversation import AnswerForm, Conversation, Reasoning, Text, Thought, ToolResult, Untranslatable
 from gateway.exchange import Policy
 from gateway.wire import responses_items, responses_tools
 from gateway.wire.fields import Fields
@@ -123,7 +123,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
     There is no top_k and no stop, reasoning is taken back only by whoever encrypted it, prompts are kept without a
     hint, and fewer than 16 tokens of answer are refused, so that 16 are asked for.
     """
-    blocks = [*_blocks(conversation)]
+    blocks = [*conversation.blocks()]
     known = [block for block in blocks if not isinstance(block, Thought)]
     lost = {
         "top_k": conversation.top_k is not None,
@@ -134,15 +134,6 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
         "cache_control": any(holder.cache for holder in (*conversation.system, *conversation.tools, *known)),
     }
     return tuple(name for name, is_lost in lost.items() if is_lost)
-
-
-def _blocks(conversation: Conversation) -> Iterator[Block]:
-    """Yield what is said, and what results of tools consist of."""
-    for turn in conversation.turns:
-        for block in turn.blocks:
-            yield block
-            if isinstance(block, ToolResult):
-                yield from block.content
 
 
 def _dropped(told: Fields) -> Iterator[str]:
