@@ -6,6 +6,7 @@
     │   ├── BodyTimeout              408     request_timeout
     │   ├── LengthRequired           411     length_required
     │   ├── BodyTooLarge             413     request_too_large
+    │   ├── CrossSite                403     cross_site_request
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
     │   ├── ModelNotFound            404     model_not_found
@@ -122,6 +123,13 @@ class BodyTooLarge(CallerError):
 
     status = 413
     code = "request_too_large"
+
+
+class CrossSite(CallerError):
+    """A browser sends what the page of another site told it to."""
+
+    status = 403
+    code = "cross_site_request"
 
 
 class NotFound(CallerError):

@@ -22,7 +22,7 @@ from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
 from gateway import journal, policy
-from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
+from gateway.errors import CallerLeft, CrossSite, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
 from gateway.exchange import CALLER_LEFT, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
@@ -60,6 +60,12 @@ class GatewayView(APIView):
         """Begin the record of the call before anything can fail."""
         self.call = Call(f"req_{secrets.token_hex(12)}", f"{request.method} {request.path}", time.monotonic())
         return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
+        """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
+        if request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+            raise CrossSite("A page of another site may not call this endpoint.")
+        super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""

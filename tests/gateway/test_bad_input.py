@@ -205,3 +205,15 @@ def test_what_is_left_of_a_body_is_not_in_the_log(gateway: Gateway) -> None:
             pass
     assert wait_for(lambda: "Invalid request from" in gateway.log)
     assert "canary of a prompt" not in gateway.log
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/models"])
+def test_a_page_of_another_site_is_refused(gateway: Gateway, path: str) -> None:
+    """A browser says where a request comes from, and sends plain text anywhere without asking."""
+    method = "GET" if path == "/v1/models" else "POST"
+    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
+    refused = requests.request(method, f"{gateway.url}{path}", data=GOOD, headers=headers, timeout=10)
+    assert refused.status_code == 403
+    assert "another site" in refused.json()["error"]["message"]
+    own = requests.get(f"{gateway.url}/v1/models", headers={"Sec-Fetch-Site": "same-origin"}, timeout=10)
+    assert own.status_code == 200
