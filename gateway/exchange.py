@@ -12,6 +12,8 @@ MESSAGES: Final = "messages"
 EMBEDDING: Final = "embedding"
 RESPONSES: Final = "responses"
 PLAIN: Final = "plain"
+LONGEST_NAME: Final = 200
+"""Characters of a name that a caller gives, of a model or anything else."""
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
 """What an attempt ends with when another, asked beside it, came to words first."""
@@ -110,6 +112,10 @@ class Request:
     policy: Policy = Policy()
     forwarded: Mapping[str, str] = field(default_factory=dict)
     """The caller's headers that providers of the same format are to see."""
+
+    def head_for(self, model: str) -> dict[str, Any]:
+        """Return the head under a provider's name of the model, without what is the gateway's own."""
+        return {name: value for name, value in self.head.items() if name not in Policy.FIELDS} | {"model": model}
 
     def with_room(self, room: int) -> Self:
         """Return the request with no more than so many tokens of output."""

@@ -7,10 +7,9 @@ from typing import Any, Final
 import orjson
 
 from gateway.errors import InvalidRequest
-from gateway.exchange import Policy
+from gateway.exchange import LONGEST_NAME, Policy
 
 _LONGEST_LIST: Final = 50
-_LONGEST_NAME: Final = 200
 _LONGEST_TIME_MS: Final = 86_400_000
 
 
@@ -62,8 +61,8 @@ def _some_names(value: Any, place: str) -> tuple[str, ...]:
 
 
 def _name(value: Any, place: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
-        raise InvalidRequest(f"`{place}` must be a text of 1 to {_LONGEST_NAME} characters.", param=place)
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise InvalidRequest(f"`{place}` must be a text of 1 to {LONGEST_NAME} characters.", param=place)
     return value
 
 

@@ -5,12 +5,11 @@ from collections.abc import Generator, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import InvalidRequest
-from gateway.exchange import Attempt, Usage
+from gateway.exchange import LONGEST_NAME, Attempt, Usage
 from gateway.flows.phases import MICRO, Completed, Event, Stage, Wish
 from gateway.wire import openai
 
 MOST_ROUNDS = 5
-LONGEST_NAME = 200
 
 
 class Flow(ABC):

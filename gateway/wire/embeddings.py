@@ -12,7 +12,7 @@ from gateway.errors import Broken
 from gateway.exchange import EMBEDDING, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, failures
 from gateway.wire.fields import Fields, as_objects, load
-from gateway.wire.openai import HEAD, LONGEST_NAME, read_usage
+from gateway.wire.openai import HEAD, read_usage
 
 
 def read_embedding(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
@@ -26,9 +26,7 @@ def read_embedding(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Reque
     told.positive("dimensions")
     if told.text("encoding_format") not in {"", "float", "base64"}:
         raise told.refusal("encoding_format", "is float or base64.")
-    model = told.text("model")
-    if len(model) > LONGEST_NAME:
-        raise told.refusal("model", f"has at most {LONGEST_NAME} characters.")
+    model = told.model()
     if model in {"", "auto"} and not policy.models:
         raise told.refusal("model", "must name a model: vectors of different models cannot be compared.")
     head, rest = bodies.split(raw, body, HEAD)

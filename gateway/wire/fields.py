@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from gateway.errors import Broken, InvalidRequest
+from gateway.exchange import LONGEST_NAME
 
 _T = TypeVar("_T")
 _WORDS: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
@@ -43,6 +44,13 @@ class Fields:
     def text(self, name: str) -> str:
         """Return a text, empty where it is left out."""
         return self.optional(name, str) or ""
+
+    def model(self) -> str:
+        """Return the name of the model that is asked for, empty where the caller names none."""
+        name = self.text("model")
+        if len(name) > LONGEST_NAME:
+            raise self.refusal("model", f"has at most {LONGEST_NAME} characters.")
+        return name
 
     def positive(self, name: str) -> int | None:
         """Return a whole number of 1 or more."""

@@ -15,7 +15,6 @@ from gateway.exchange import MESSAGES, Finish, Once, Policy, Request
 from gateway.wire import anthropic, bodies, failures, omission, sse
 from gateway.wire.anthropic_stream import read_usage
 from gateway.wire.fields import Fields, as_object, as_objects, as_text, load
-from gateway.wire.openai import LONGEST_NAME
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 # The fields that the gateway may set anew for each provider, and those that are its own and go nowhere.
@@ -33,9 +32,7 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
     if not told.each("messages"):
         raise told.refusal("messages", "must be a list with at least one message.")
     head, rest = bodies.split(raw, body, _HEAD)
-    model = told.text("model")
-    if len(model) > LONGEST_NAME:
-        raise told.refusal("model", f"has at most {LONGEST_NAME} characters.")
+    model = told.model()
     needs = {
         "tools": bool(body.get("tools")),
         "vision": _shows_pictures(as_objects(body["messages"])),
@@ -65,16 +62,13 @@ def write_relayed(request: Request, model: str, *, room: int, unsupported: Seque
     `room` is the limit, which is mandatory, for a caller who names none. Where less is left than the caller allows for
     thinking, that is lowered as well, since Anthropic refuses a budget that is not below the limit.
     """
-    head = {name: value for name, value in request.head.items() if name not in Policy.FIELDS} | {"model": model}
+    head = request.head_for(model)
     limit = head["max_tokens"] = request.max_tokens or room
     thinking = as_object(head.get("thinking"))
     if (budget := thinking.get("budget_tokens")) is not None and isinstance(budget, int) and budget >= limit:
         enough = limit > _LEAST_BUDGET
         head["thinking"] = {**thinking, "budget_tokens": limit - 1} if enough else {"type": "disabled"}
-    if not unsupported:
-        return bodies.join(head, request.rest)
-    fields = {name: value for name, value in request.fields.items() if name not in request.head}
-    return bodies.join(omission.without(head, unsupported), orjson.dumps(omission.without(fields, unsupported)))
+    return omission.relayed(request, head, unsupported)
 
 
 def write_question(request: Request, model: str) -> bytes:

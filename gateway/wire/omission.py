@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from gateway.exchange import Request
+from gateway.wire import bodies
+
 
 def without(body: Mapping[str, Any], paths: Iterable[str]) -> Mapping[str, Any]:
     """Return the body without what stands at these paths; the same object where nothing does.
@@ -12,6 +17,15 @@ def without(body: Mapping[str, Any], paths: Iterable[str]) -> Mapping[str, Any]:
     for path in paths:
         body = _cut(body, path.split("."))
     return body
+
+
+def relayed(request: Request, head: Mapping[str, Any], paths: Sequence[str]) -> bytes:
+    """Return the caller's body under this head and without what stands at these paths, written anew only if it must."""
+    if not paths:
+        return bodies.join(head, request.rest)
+    fields = {name: value for name, value in request.fields.items() if name not in request.head}
+    kept = without(fields, paths)
+    return bodies.join(without(head, paths), request.rest if kept is fields else orjson.dumps(kept))
 
 
 def present(body: Mapping[str, Any], paths: Iterable[str]) -> tuple[str, ...]:

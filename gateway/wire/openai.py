@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from gateway import tokens
 from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
@@ -18,7 +16,6 @@ from gateway.wire.fields import Fields, as_count, as_object, as_objects, load
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 DONE: Final = b"[DONE]"
-LONGEST_NAME: Final = 200
 
 # The fields that the gateway sets anew for each provider, and those that are its own and go nowhere.
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")  # of both, the first counts
@@ -75,9 +72,7 @@ def _read(
 ) -> Request:
     head, rest = bodies.split(raw, body, HEAD)
     told = Fields(head)
-    model = told.text("model")
-    if len(model) > LONGEST_NAME:
-        raise InvalidRequest(f"`model` has at most {LONGEST_NAME} characters.", param="model")
+    model = told.model()
     options = told.optional("stream_options", dict) or {}
     stream = bool(told.optional("stream", bool))
     return Request(
@@ -102,17 +97,12 @@ def write_relayed(request: Request, model: str, *, unsupported: Sequence[str] = 
     A stream is always asked to end with its usage, whether or not the caller wants to see it. `limit` names the one
     field in which a chat takes the most tokens, `unsupported` the paths of those that are left out.
     """
-    head = {name: value for name, value in request.head.items() if name not in Policy.FIELDS} | {"model": model}
+    head = request.head_for(model)
     if request.stream:
         head["stream_options"] = {**(head.get("stream_options") or {}), "include_usage": True}
     if limit and request.format == CHAT:
         head = _limited_by(limit, head)
-    if not unsupported:
-        return bodies.join(head, request.rest)
-    fields = {name: value for name, value in request.fields.items() if name not in request.head}
-    kept = omission.without(fields, unsupported)
-    rest = request.rest if kept is fields else orjson.dumps(kept)
-    return bodies.join(omission.without(head, unsupported), rest)
+    return omission.relayed(request, head, unsupported)
 
 
 def _limited_by(limit: str, head: Mapping[str, Any]) -> dict[str, Any]:

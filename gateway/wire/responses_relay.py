@@ -14,7 +14,6 @@ from gateway.errors import Broken, InvalidRequest
 from gateway.exchange import RESPONSES, Finish, Once, Policy, Request
 from gateway.wire import bodies, omission, responses, responses_thoughts, sse
 from gateway.wire.fields import Fields, as_object, as_objects, as_text, load
-from gateway.wire.openai import LONGEST_NAME
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 from gateway.wire.responses_stream import LAST, read_end, read_error, read_usage
 
@@ -44,9 +43,7 @@ def read_request(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request
         raise told.refusal("input", "must be a text or a list with at least one item.")
     responses.refuse_state(body)
     head, rest = bodies.split(raw, body, _HEAD)
-    model = told.text("model")
-    if len(model) > LONGEST_NAME:
-        raise told.refusal("model", f"has at most {LONGEST_NAME} characters.")
+    model = told.model()
     stream = bool(told.optional("stream", bool))
     return Request(
         format=RESPONSES,
@@ -70,12 +67,11 @@ def write_relayed(request: Request, model: str, *, unsupported: Sequence[str] = 
     Reasoning in the gateway's own envelope comes from a model of another format, and is left out: nobody here could
     read it. `unsupported` are the paths of what else is.
     """
-    head = {name: value for name, value in request.head.items() if name not in Policy.FIELDS} | {"model": model}
-    has_own = responses_thoughts.PREFIX.encode() in request.rest
-    if not unsupported and not has_own:
-        return bodies.join(head, request.rest)
+    head = request.head_for(model)
+    if responses_thoughts.PREFIX.encode() not in request.rest:
+        return omission.relayed(request, head, unsupported)
     fields = {name: value for name, value in request.fields.items() if name not in request.head}
-    if has_own and isinstance(fields["input"], list):
+    if isinstance(fields["input"], list):
         fields["input"] = [item for item in fields["input"] if not _is_own(item)]
     return bodies.join(omission.without(head, unsupported), orjson.dumps(omission.without(fields, unsupported)))
 
