@@ -1,19 +1,22 @@
 """`POST /v1/chat/completions` and `POST /v1/completions`."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any
 
 from gateway import escalation, flows, router
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import transport
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Delta, Policy, Request
+from gateway.flows import choices
 from gateway.flows.run import deltas
 from gateway.patience import Patience
 from gateway.views.base import GenerationView
-from gateway.wire import openai
+from gateway.wire import completions, openai
 from registry.snapshot import keeper
+
+Walk = Callable[..., Generator[Delta]]
 
 
 class ModelView(GenerationView[Request]):
@@ -41,7 +44,11 @@ class ModelView(GenerationView[Request]):
                 self.call.decisions.append(error.decision)
             raise
         self.call.decisions.append(route.decision)
-        return escalation.answer(asked, route, patience, transport=transport, call=self.call)
+        return self.walk(asked)(asked, route, patience, transport=transport, call=self.call)
+
+    def walk(self, asked: Request) -> Walk:
+        """Return what asks the models of a route."""
+        return escalation.answer
 
     def thinks(self, asked: Request) -> bool:
         """Whether the answer is made of several, so that a stream is silent for long."""
@@ -61,4 +68,11 @@ class Completions(ModelView):
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the completion that a body asks for."""
-        return openai.read_completion(raw, body, wishes)
+        asked = openai.read_completion(raw, body, wishes)
+        if flows.named(asked.model) and (field := completions.parted_by(body)):
+            raise InvalidRequest(f"A flow gives one answer to one prompt, without `{field}`.", param=field)
+        return asked
+
+    def walk(self, asked: Request) -> Walk:
+        """Return what asks the models of a route, each for all of several choices or for one of them."""
+        return choices.deltas if completions.parted_by(asked.fields) else super().walk(asked)

@@ -3,25 +3,31 @@
 Source: the public API reference of OpenAI and the types of its official SDK.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from gateway import tokens
 from gateway.conversation import Conversation, Text, Turn, Untranslatable
 from gateway.errors import InvalidRequest
-from gateway.exchange import Policy
+from gateway.exchange import PLAIN, Once, Policy, Request
 from gateway.wire.fields import Fields
 
+MOST_CHOICES: Final = 16
+"""How many choices a model that only chats is asked for by one request: each is a chat of its own."""
 _READ: Final = frozenset({*Policy.FIELDS, "model", "prompt", "stream", "stream_options", "max_tokens", "user"})
-_READ_TOO: Final = frozenset({"temperature", "top_p", "top_k", "stop"})
+_READ_TOO: Final = frozenset({"temperature", "top_p", "top_k", "stop", "n", "best_of", "echo"})
 # What asks for another form of answer than words that follow a prompt, with the values that do not.
-_FORM: Final[Mapping[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "logprobs": (),
-    "suffix": ("",),
-}
+_FORM: Final[Mapping[str, tuple[Any, ...]]] = {"logprobs": (), "suffix": ("",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One choice of several: what a model is asked for it, and what stands before its words."""
+
+    request: Request
+    echo: str
 
 
 def check_prompt(body: Mapping[str, Any]) -> None:
@@ -38,17 +44,37 @@ def estimate(body: Mapping[str, Any]) -> int:
     return max(tokens.of_text(each) if isinstance(each, str) else len(each) for each in _prompts(body))
 
 
+def parted_by(body: Mapping[str, Any]) -> str:
+    """Return the field that asks for more than one answer to one prompt, `echo` among them; empty where none does."""
+    asks = {"prompt": len(_prompts(body)) > 1, "n": body.get("n") not in (None, 1), "echo": bool(body.get("echo"))}
+    return next((name for name, does in asks.items() if does), "")
+
+
+def parts(request: Request) -> Iterator[Part]:
+    """Yield what is asked for each choice, in their order: all of the first prompt, then all of the second."""
+    asked = request.conversation.get()
+    body = request.fields
+    for prompt in _texts(body):
+        said = Once(partial(replace, asked, turns=_turns(prompt)))
+        one = replace(request, format=PLAIN, conversation=said, estimate=tokens.of_text(prompt))
+        for _ in range(body.get("n") or 1):
+            yield Part(one, prompt if body.get("echo") else "")
+
+
 def read_conversation(body: Mapping[str, Any]) -> Conversation:
-    """Return the prompt as a turn of the user; raises `Untranslatable` for what only a model for completions can do."""
+    """Return the first prompt as a turn of the user, which stands for the others; `parts` has them all.
+
+    Raises `Untranslatable` for what only a model for completions can do, and `InvalidRequest`.
+    """
     for name, harmless in _FORM.items():
         if body.get(name) is not None and body[name] not in harmless:
             raise Untranslatable(name)
     told = Fields(body)
-    prompt, *more = _prompts(body)
-    if more or not isinstance(prompt, str):
-        raise Untranslatable("prompt")
+    told.optional("echo", bool)
+    prompts = _texts(body)
+    _check_choices(told, len(prompts))
     return Conversation(
-        turns=(Turn("user", (Text(prompt),)),),
+        turns=_turns(prompts[0]),
         max_tokens=told.positive("max_tokens"),
         temperature=told.number("temperature"),
         top_p=told.number("top_p"),
@@ -61,6 +87,28 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
             if value is not None and name not in _READ and name not in _READ_TOO and name not in _FORM
         ),
     )
+
+
+def _check_choices(told: Fields, prompts: int) -> None:
+    """Raise for more choices than are given, and for a best of more than are shown, which nobody here can judge."""
+    shown = told.positive("n") or 1
+    if (told.positive("best_of") or shown) != shown:
+        raise Untranslatable("best_of")
+    if prompts * shown > MOST_CHOICES:
+        name = "n" if shown > 1 else "prompt"
+        raise told.refusal(name, f"asks for {prompts * shown} choices; a model for chats gives {MOST_CHOICES} at most.")
+
+
+def _texts(body: Mapping[str, Any]) -> list[str]:
+    """Return the prompts; raises `Untranslatable` where one is given as numbers of tokens."""
+    texts = [prompt for prompt in _prompts(body) if isinstance(prompt, str)]
+    if len(texts) != len(_prompts(body)):
+        raise Untranslatable("prompt")
+    return texts
+
+
+def _turns(prompt: str) -> tuple[Turn, ...]:
+    return (Turn("user", (Text(prompt),)),)
 
 
 def _prompts(body: Mapping[str, Any]) -> Sequence[str | Sequence[int]]:

@@ -57,17 +57,19 @@ def _chat(request: Request) -> ModuleType:
     return chat_function_stream if chat_functions.are_in(request.fields) else chat_stream
 
 
+def _completion(head: Head, request: Request) -> completion_stream.ChoicesWriter:
+    if request.stream:
+        return completion_stream.StreamWriter(head, include_usage=request.include_usage)
+    return completion_stream.WholeWriter(head)
+
+
 FORMATS: Final[Mapping[str, Format]] = {
     CHAT: Format(
         "chatcmpl-",
         lambda head, request: _chat(request).StreamWriter(head, include_usage=request.include_usage),
         lambda head, request: _chat(request).WholeWriter(head),
     ),
-    COMPLETION: Format(
-        "cmpl-",
-        lambda head, request: completion_stream.StreamWriter(head, include_usage=request.include_usage),
-        lambda head, _: completion_stream.WholeWriter(head),
-    ),
+    COMPLETION: Format("cmpl-", _completion, _completion),
     MESSAGES: Format(
         "msg_",
         lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
@@ -96,5 +98,14 @@ RELAYS: Final[Mapping[str, Relay]] = {
 def new_writer(request: Request, model: str) -> Writer:
     """Return a writer of an answer to a request, under an id of its own and this name of the model."""
     form = FORMATS[request.format]
-    head = {"id": f"{form.prefix}{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
+    head = _head(form, model)
     return form.stream(head, request) if request.stream else form.whole(head, request)
+
+
+def completion_writer(request: Request, model: str) -> completion_stream.ChoicesWriter:
+    """Return a writer of a completion of several choices."""
+    return _completion(_head(FORMATS[COMPLETION], model), request)
+
+
+def _head(form: Format, model: str) -> Head:
+    return {"id": f"{form.prefix}{secrets.token_hex(12)}", "created": int(time.time()), "model": model}

@@ -204,12 +204,10 @@ def test_an_unknown_model(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("prompt", ["one", "two"]),
         ("prompt", [1, 2, 3]),
         ("prompt", [[1, 2, 3]]),
-        ("n", 2),
+        ("prompt", ["one", [2]]),
         ("best_of", 2),
-        ("echo", True),
         ("logprobs", 0),
         ("suffix", "the end"),
     ],
