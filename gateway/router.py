@@ -207,8 +207,9 @@ def _lacks(model: ModelFacts, request: Request) -> str:
     asked, *others = _ABLE.get(request.format, (Capability.CHAT,))
     if not model.capabilities & {asked, *others}:
         return asked.value
-    missing = request.needs - model.capabilities if _DETAILS & model.capabilities else ()
-    return ", ".join(sorted(missing))
+    if not _DETAILS & model.capabilities:
+        return ""
+    return ", ".join(sorted(request.needs - model.capabilities - ADAPTERS[model.provider.type].serves(request, model)))
 
 
 def _ranked(tier: _Tier, scored: Scored, request: Request) -> Ranked:

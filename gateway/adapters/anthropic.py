@@ -40,6 +40,11 @@ class AnthropicAdapter(HttpAdapter):
         with suppress(Untranslatable, InvalidRequest):
             request.conversation.derived(anthropic.obstacle)
 
+    def serves(self, request: Request, model: ModelFacts) -> frozenset[str]:
+        """Return `json` of a translated request where the model calls tools: its answer can be the arguments of one."""
+        can = Capability.TOOLS in model.capabilities and not self.relays(request, model)
+        return frozenset({Capability.JSON}) if can else frozenset()
+
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what Messages have no place for."""
         return anthropic.losses(conversation, **_told(conversation, model))

@@ -61,6 +61,10 @@ class Adapter(ABC):
             return str(reason)
         return ""
 
+    def serves(self, request: Request, model: ModelFacts) -> frozenset[str]:
+        """Return which needs of a request are met here by other means than the model's own."""
+        return frozenset()
+
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
         """Return the names of the caller's fields that a translation leaves out or changes."""
         if self.relays(request, model):

@@ -49,7 +49,9 @@ def test_what_is_only_asked_for_is_named(trio: Gateway, anthropic: ScriptedProvi
     assert "one JSON object only" in anthropic.requests[0].json["system"]
 
 
-@pytest.mark.parametrize(("capabilities", "is_native"), [({"chat", "json"}, True), ({"chat"}, False)])
+@pytest.mark.parametrize(
+    ("capabilities", "is_native"), [({"chat", "json"}, True), ({"chat"}, False), ({"chat", "tools"}, False)]
+)
 def test_a_row_that_names_json_knows_schemas(capabilities: set[str], *, is_native: bool) -> None:
     body = {"messages": HELLO, "response_format": FORM}
     model = model_facts(provider=provider_facts(type=ProviderType.ANTHROPIC), capabilities=frozenset(capabilities))

@@ -20,9 +20,9 @@ from gateway.errors import (
     Unreachable,
     Unserviceable,
 )
-from gateway.exchange import Request
+from gateway.exchange import Policy, Request
 from gateway.metrics import Standings
-from gateway.wire import openai
+from gateway.wire import messages, openai
 from registry.board import Board
 from registry.models import ProviderType
 from registry.snapshot import ModelFacts, Snapshot
@@ -99,6 +99,38 @@ def test_each_exclusion_has_its_reason(changed: dict[str, Any], reason: str) -> 
     found = router.route(asked, Snapshot(1, (left_out, stays)))
     assert [model.id for model in found.models] == ["stays"]
     assert [(excluded.model, excluded.reason) for excluded in found.decision.excluded] == [("left-out", reason)]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "asked", "reason"),
+    [
+        ({"chat", "tools"}, {"response_format": {"type": "json_object"}}, ""),
+        ({"chat", "tools", "vision"}, {"response_format": {"type": "json_schema", "json_schema": {}}}, ""),
+        ({"chat", "vision"}, {"response_format": {"type": "json_object"}}, "cannot do json"),
+        ({"chat", "tools"}, {"response_format": {"type": "json_object"}, "stream": True}, "cannot do streaming"),
+    ],
+)
+def test_a_language_that_has_json_by_its_tools_needs_no_word_of_it(
+    capabilities: set[str], asked: dict[str, Any], reason: str
+) -> None:
+    at = provider_facts(type=ProviderType.ANTHROPIC)
+    claude = model_facts(id="claude", provider=at, capabilities=frozenset(capabilities))
+    stays = model_facts(id="stays", weight=1.0, provider=provider_facts(type=ProviderType.VLLM))
+    found = router.route(request(**asked), Snapshot(1, (claude, stays)))
+    assert [model.id for model in found.models] == (["stays"] if reason else ["claude", "stays"])
+    assert [excluded.reason for excluded in found.decision.excluded] == ([reason] if reason else [])
+
+
+def test_a_message_that_is_relayed_has_json_only_where_its_model_does() -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
+    body |= {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}
+    message = messages.read_message(orjson.dumps(body), body, Policy(), {})
+    at = provider_facts(type=ProviderType.ANTHROPIC)
+    can, cannot = (
+        model_facts(id=f"claude-{last}", provider=at, capabilities=frozenset({"chat", "tools", last}))
+        for last in ("json", "vision")
+    )
+    assert [model.id for model in router.route(message, Snapshot(1, (can, cannot))).models] == ["claude-json"]
 
 
 def test_the_named_comes_first_by_id_or_alias() -> None:
