@@ -49,9 +49,16 @@ PRESETS: Final[Mapping[str, Preset]] = {
         },
         lives_at="https://RESOURCE.openai.azure.com",
     ),
-    # Source: OpenRouter's API reference: parameters that a model does not know are ignored.
+    # Source: OpenRouter's API reference: parameters that a model does not know are ignored; "Prompt Caching":
+    # cache_control stands on parts of messages.
     "openrouter": Preset(
-        "OpenRouter", {"type": "openai", "base_url": "https://openrouter.ai/api/v1", "endpoints": _ALL}
+        "OpenRouter",
+        {
+            "type": "openai",
+            "base_url": "https://openrouter.ai/api/v1",
+            "cache_control": True,
+            "endpoints": _ALL,
+        },
     ),
     # Source: Groq's documentation, "OpenAI Compatibility": these are answered with 400.
     "groq": Preset(

@@ -143,6 +143,11 @@ class Provider(models.Model):
         choices=LimitField.choices,
         help_text="The field in which it takes the most tokens of an answer to a chat. Empty: the caller's own.",
     )
+    cache_control = models.BooleanField(
+        default=False,
+        help_text="Whether it takes Anthropic's hints for the cache, cache_control, on the parts of a chat's messages. "
+        "Else they are left out of what is translated, and named.",
+    )
     endpoints = models.JSONField(
         default=list,
         blank=True,
@@ -200,6 +205,8 @@ class Provider(models.Model):
             raise ValidationError({"base_url": told})
         if kind and self.limit_field and not kind.is_like_openai:
             raise ValidationError({"limit_field": "A provider of this type has one field for the limit only."})
+        if kind and self.cache_control and not kind.is_like_openai:
+            raise ValidationError({"cache_control": "This says something of chats only."})
         extra = self.extra_headers if isinstance(self.extra_headers, dict) else {}
         if self.auth_header.lower() in map(str.lower, extra):
             raise ValidationError({"extra_headers": f"The header {self.auth_header} carries the key."})

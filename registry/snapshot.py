@@ -58,6 +58,8 @@ class ProviderFacts:
     """Fields of a body that it refuses, such as `seed` or `messages[].name`."""
     limit_field: Literal["", "max_tokens", "max_completion_tokens"] = ""
     """Where it takes the most tokens of a chat's answer; empty where the caller chooses."""
+    cache_control: bool = False
+    """Whether it takes Anthropic's hints for the cache in chats."""
     endpoints: frozenset[str] = frozenset()
     """What it has of `chat`, `completions`, `embeddings` and `responses`."""
 
@@ -271,6 +273,7 @@ def _provider_facts(row: Provider) -> ProviderFacts:
         query=row.encoded_query,
         unsupported=tuple(row.unsupported or ()),
         limit_field=cast(Literal["", "max_tokens", "max_completion_tokens"], row.limit_field),
+        cache_control=row.cache_control,
         endpoints=row.known_endpoints,
     )
 

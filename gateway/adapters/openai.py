@@ -53,7 +53,7 @@ class OpenAIAdapter(HttpAdapter):
 
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what a chat has no place for."""
-        return chat.losses(conversation)
+        return chat.losses(conversation, hints=model.provider.cache_control)
 
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
         """Return the caller's body under the provider's name of the model, or the conversation as a chat."""
@@ -69,7 +69,13 @@ class OpenAIAdapter(HttpAdapter):
 
     def _chat(self, request: Request, model: ModelFacts, *, stream: bool) -> dict[str, Any]:
         limit = model.provider.limit_field or self.limit
-        return chat.write_conversation(request.conversation.get(), model=model.name, stream=stream, limit=limit)
+        return chat.write_conversation(
+            request.conversation.get(),
+            model=model.name,
+            stream=stream,
+            limit=limit,
+            hints=model.provider.cache_control,
+        )
 
     def reader(self, request: Request, model: ModelFacts) -> chat_stream.StreamReader:
         """Return a reader of chat completion chunks."""

@@ -103,14 +103,16 @@ def write_conversation(
     model: str,
     stream: bool,
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens",
+    hints: bool = False,
 ) -> dict[str, Any]:
     """Return the body of a chat. `limit` names the field for max_tokens: many servers know only the older one.
+    `hints` tells whether the hints for the cache go along, on the parts of messages.
 
     What `losses` names is left out. A user's name is cut to the 64 characters that OpenAI takes. A budget of reasoning
     is told as an effort: low below 4,096 tokens, medium below 12,288, else high. That there is to be none is not told,
     since models that cannot think refuse the word.
     """
-    messages = list(said.write_messages(conversation.system, conversation.turns))
+    messages = list(said.write_messages(conversation.system, conversation.turns, hints=hints))
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_write_tool(tool) for tool in conversation.tools]
@@ -130,10 +132,11 @@ def write_conversation(
     return {name: value for name, value in body.items() if value is not None}
 
 
-def losses(conversation: Conversation) -> tuple[str, ...]:
+def losses(conversation: Conversation, *, hints: bool = False) -> tuple[str, ...]:
     """Return the names of what `write_conversation` leaves out.
 
-    OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint.
+    OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint;
+    where `hints` go along, those of calls and tools still have no place.
     """
     blocks = list(conversation.blocks())
     holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
@@ -142,7 +145,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
         "thinking": any(isinstance(block, Thought) for block in blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
         "document": any(isinstance(block, Document) and block.url for block in blocks),
-        "cache_control": any(holder.cache for holder in holders),
+        "cache_control": any(holder.cache for holder in holders if not (hints and said.is_hinted(holder))),
     }
     return tuple(name for name, is_lost in lost.items() if is_lost)
 

@@ -11,8 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
-from gateway.wire.anthropic_blocks import THOUGHTS
+from gateway.conversation import (
+    Block,
+    Document,
+    Image,
+    Text,
+    Thought,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+    Untranslatable,
+)
+from gateway.wire.anthropic_blocks import THOUGHTS, hint
 from gateway.wire.fields import Fields, as_text
 from gateway.wire.turns import read_content
 
@@ -43,16 +54,24 @@ def read_turn(message: Fields) -> Turn:
     return Turn("assistant" if role == "assistant" else "user", tuple(blocks))
 
 
-def write_messages(system: Sequence[Text], turns: Iterable[Turn]) -> Iterator[dict[str, Any]]:
+def write_messages(system: Sequence[Text], turns: Iterable[Turn], *, hints: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the messages of a conversation; what a tool shows is shown by the user, since tools here only have words.
 
     Texts are joined paragraph by paragraph: not every server takes a list where there are no pictures. So a document in
-    plain text is a text as well, and one at an address is told of.
+    plain text is a text as well, and one at an address is told of. With `hints` a text that has one for the cache is a
+    part, and so are those beside it.
     """
     if system:
-        yield {"role": "system", "content": _joined(system)}
+        yield {"role": "system", "content": _content(system, hints=hints)}
     for turn in turns:
-        yield from _assistant(turn) if turn.role == "assistant" else _user(turn)
+        yield from _assistant(turn, hints=hints) if turn.role == "assistant" else _user(turn, hints=hints)
+
+
+def is_hinted(holder: Block | Tool) -> bool:
+    """Whether `write_messages` has a place for the hint of this: a part, or the last text of a result."""
+    if isinstance(holder, ToolResult):
+        return bool(_told(holder))
+    return isinstance(holder, Image | Document) or (isinstance(holder, Text) and bool(holder.text))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -164,39 +183,53 @@ _READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _assistant(turn: Turn) -> Iterator[dict[str, Any]]:
+def _assistant(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
     calls = [
         {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
         for use in turn.blocks
         if isinstance(use, ToolUse)
     ]
-    content = _joined(turn.blocks) or None
+    content = _content(turn.blocks, hints=hints) or None
     if calls or content:
         yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
 
 
-def _user(turn: Turn) -> Iterator[dict[str, Any]]:
+def _user(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
     """Yield the results of tools, then what the user says; pictures and files among the results come before it."""
     shown: list[Block] = []
     for result in turn.blocks:
         if not isinstance(result, ToolResult):
             continue
-        yield {"role": "tool", "tool_call_id": result.id, "content": _joined(result.content)}
+        yield {"role": "tool", "tool_call_id": result.id, "content": _content(_told(result), hints=hints)}
         if seen := [block for block in result.content if isinstance(block, Image | Document)]:
             shown += [Text(f"What the tool call {result.id} shows:"), *seen]
     said = (*shown, *(block for block in turn.blocks if not isinstance(block, Text) or block.text))
-    parts = [_part(block) for block in said if isinstance(block, Text | Image | Document)]
-    if len(parts) == 1 and parts[0]["type"] == "text":
+    parts = [_part(block, hints=hints) for block in said if isinstance(block, Text | Image | Document)]
+    if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         yield {"role": "user", "content": parts[0]["text"]}
     elif parts:
         yield {"role": "user", "content": parts}
 
 
-def _joined(blocks: Sequence[Block]) -> str:
-    return "\n\n".join(block.text for block in blocks if isinstance(block, Text) and block.text)
+def _told(result: ToolResult) -> Sequence[Block]:
+    """Return the texts of a result, the last with the hint that the result itself has."""
+    texts = [block for block in result.content if isinstance(block, Text) and block.text]
+    return [*texts[:-1], replace(texts[-1], cache=texts[-1].cache or result.cache)] if texts else []
 
 
-def _part(block: Text | Image | Document) -> dict[str, Any]:
+def _content(blocks: Sequence[Block], *, hints: bool) -> str | list[dict[str, Any]]:
+    """Return the texts among blocks as one, or as parts where one of them has a hint that is to be told."""
+    texts = [block for block in blocks if isinstance(block, Text) and block.text]
+    if hints and any(text.cache for text in texts):
+        return [_part(text, hints=True) for text in texts]
+    return "\n\n".join(text.text for text in texts)
+
+
+def _part(block: Text | Image | Document, *, hints: bool) -> dict[str, Any]:
+    return _bare(block) | (hint(block.cache) if hints else {})
+
+
+def _bare(block: Text | Image | Document) -> dict[str, Any]:
     match block:
         case Text(text):
             return {"type": "text", "text": text}

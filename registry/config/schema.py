@@ -38,6 +38,7 @@ PROVIDER: Fields = {
     "query": values.headers,
     "unsupported": values.names,
     "limit_field": values.text,
+    "cache_control": values.boolean,
     "endpoints": values.names,
 }
 MODEL: Fields = {

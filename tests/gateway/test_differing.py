@@ -65,6 +65,7 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
         },
         {"name": "shy", "type": "anthropic", "api_key": KEY, "unsupported": ["temperature"], "path": "v2/{endpoint}"},
         {"name": "usual", "type": "vllm"},
+        {"name": "hinted", "preset": "openrouter", "api_key": KEY},
     ]
     config = {
         "providers": [provider | at for provider in providers],
@@ -96,6 +97,18 @@ def test_it_works(hub: Gateway, service: ScriptedProvider, stream: bool) -> None
     assert (received.header("api-key"), received.header("authorization")) == (KEY, "")
     assert received.json["messages"] == HI
     assert dropped(answer) == ""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_hints_for_the_cache_go_where_the_row_takes_them(hub: Gateway, service: ScriptedProvider, stream: bool) -> None:
+    part = {"type": "text", "text": "long", "cache_control": {"type": "ephemeral"}}
+    asked: dict[str, Any] = {"max_tokens": 9, "stream": stream, "messages": [{"role": "user", "content": [part]}]}
+    answer = hub.post("/v1/messages", model="hinted", **asked)
+    assert (answer.status_code, dropped(answer)) == (200, "")
+    assert sent(service)["messages"] == [{"role": "user", "content": [part]}]
+    answer = hub.post("/v1/messages", model="usual", **asked)
+    assert (answer.status_code, dropped(answer)) == (200, "cache_control")
+    assert sent(service)["messages"] == [{"role": "user", "content": "long"}]
 
 
 @pytest.mark.parametrize("stream", [False, True])

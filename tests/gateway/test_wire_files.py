@@ -1,6 +1,7 @@
 """Files and hints for the cache go from a chat into a message and back."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,6 +201,52 @@ def test_hints_wherever_a_chat_has_them() -> None:
         ("text", True),
     ]
     assert chat.losses(asked) == ("cache_control",)
+
+
+def test_hints_go_on_to_chats_that_take_them() -> None:
+    asked = of_anthropic(
+        {"type": "text", "text": "a", "cache_control": CACHED},
+        {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}, "cache_control": CACHED},
+    )
+    result = ToolResult("c", (Text("1"), Text("2")), cache=CACHED)
+    said = (Turn("assistant", (Text("b", CACHED), Text("c"), ToolUse("c", "f", "{}"))), Turn("user", (result,)))
+    asked = replace(asked, system=(Text("Be brief."), Text("Now.", CACHED)), turns=(*asked.turns, *said))
+    written = chat.write_conversation(asked, model="m", stream=False, hints=True)["messages"]
+    assert [message["role"] for message in written] == ["system", "user", "assistant", "tool"]
+    hinted = [[(part["type"], part.get("cache_control")) for part in message["content"]] for message in written]
+    assert hinted == [
+        [("text", None), ("text", CACHED)],
+        [("text", CACHED), ("image_url", CACHED)],
+        [("text", CACHED), ("text", None)],
+        [("text", None), ("text", CACHED)],
+    ]
+    assert chat.losses(asked, hints=True) == ()
+    again = chat.read_conversation({"messages": written})
+    assert (again.system, again.turns[0], again.turns[1]) == (asked.system, asked.turns[0], asked.turns[1])
+    plain = chat.write_conversation(asked, model="m", stream=False)
+    assert "cache_control" not in str(plain)
+    assert plain["messages"][0]["content"] == "Be brief.\n\nNow."
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Conversation(turns=(Turn("user", (Text("a"),)),), tools=(Tool("f", cache=CACHED),)),
+        Conversation(turns=(Turn("assistant", (ToolUse("c", "f", "{}", CACHED),)),)),
+        Conversation(turns=(Turn("user", (ToolResult("c", (), cache=CACHED),)),)),
+        Conversation(turns=(Turn("user", (Text("", CACHED), Text("a"))),)),
+    ],
+)
+def test_a_hint_without_a_part_is_named(asked: Conversation) -> None:
+    assert chat.losses(asked, hints=True) == ("cache_control",)
+    assert "cache_control" not in str(chat.write_conversation(asked, model="m", stream=False, hints=True))
+
+
+def test_a_text_without_a_hint_stays_a_text() -> None:
+    asked = Conversation(turns=(Turn("user", (Text("a"),)),), system=(Text("s"),))
+    for hints in (False, True):
+        written = chat.write_conversation(asked, model="m", stream=False, hints=hints)["messages"]
+        assert [message["content"] for message in written] == ["s", "a"]
 
 
 def test_a_hint_of_a_message_is_of_its_last_part() -> None:

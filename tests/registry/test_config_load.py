@@ -75,7 +75,8 @@ def test_every_field_of_the_file_reaches_its_column() -> None:
         "name": "near", "type": "vllm", "base_url": "http://127.0.0.1:8000/v1", "enabled": False, "note": "two\nlines",
         "connect_timeout": 1.5, "first_byte_timeout": 2, "idle_timeout": 3, "total_timeout": 4,
         "extra_headers": {"X-Team": "search"}, "auth_header": "api-key", "path": "a/{model}/{endpoint}",
-        "query": {"v": "1"}, "unsupported": ["seed"], "limit_field": "max_tokens", "endpoints": ["chat"],
+        "query": {"v": "1"}, "unsupported": ["seed"], "limit_field": "max_tokens",
+        "cache_control": True, "endpoints": ["chat"],
     }  # fmt: skip
     model = {
         "id": "m", "provider": "near", "name": "org/m", "weight": -1.25, "cost_per_1k": 0.000000001, "input_per_1k": 1,

@@ -31,6 +31,7 @@ def test_it_works() -> None:
         query={"v": "1 2", "w": "ü"},
         unsupported=["seed"],
         limit_field="max_tokens",
+        cache_control=True,
         endpoints=["chat"],
     )
     row.full_clean()
@@ -38,6 +39,7 @@ def test_it_works() -> None:
     (model,) = read_picture()[0].models
     facts = model.provider
     assert (facts.auth_header, facts.path, facts.query) == ("api-key", "a/{model}/{endpoint}", "v=1+2&w=%C3%BC")
+    assert facts.cache_control
     assert (facts.unsupported, facts.limit_field, facts.endpoints) == (("seed",), "max_tokens", frozenset({"chat"}))
 
 
@@ -157,6 +159,7 @@ def test_no_endpoints(value: Any) -> None:
         ({"base_url": "", "query": {"a": "b"}}, "base_url"),
         ({"type": "anthropic", "limit_field": "max_tokens"}, "limit_field"),
         ({"limit_field": "n_predict"}, "limit_field"),
+        ({"type": "anthropic", "cache_control": True}, "cache_control"),
         ({"auth_header": "Api-Key", "extra_headers": {"api-key": "x"}}, "extra_headers"),
         ({"auth_header": "api-key", "extra_headers": [1]}, "extra_headers"),
     ],

@@ -116,7 +116,7 @@ def row_of_the_table(name: str, preset: Preset) -> str:
 def _written(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"`{name}`" for name in value)
-    return f"`{json.dumps(value) if isinstance(value, dict) else value}`"
+    return f"`{json.dumps(value) if isinstance(value, dict | bool) else value}`"
 
 
 def test_the_document_has_every_preset() -> None:

@@ -9,11 +9,15 @@ document.addEventListener("DOMContentLoaded", () => {
 
   select.addEventListener("change", () => {
     const field = (name) => document.getElementById(`id_${name}`);
+    const fill = (input, text) => {
+      if (input.type === "checkbox") input.checked = text === "true";
+      else input.value = text;
+    };
     for (const [name, text] of Object.entries(filled)) {
-      if (field(name).value === text) field(name).value = "";
+      if (field(name).type === "checkbox" || field(name).value === text) fill(field(name), "");
     }
     filled = presets[select.value] || {};
-    for (const [name, text] of Object.entries(filled)) field(name).value = text;
+    for (const [name, text] of Object.entries(filled)) fill(field(name), text);
     // The server fills in as well, where no script runs; here it would bring back what was emptied on purpose.
     select.removeAttribute("name");
   });
