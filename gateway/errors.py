@@ -3,6 +3,7 @@
     GatewayError                     status  code                     moves_on
     ├── CallerError                                                   no
     │   ├── InvalidRequest           400     invalid_request
+    │   ├── Malformed                400     malformed_request
     │   ├── BodyTimeout              408     request_timeout
     │   ├── LengthRequired           411     length_required
     │   ├── BodyTooLarge             413     request_too_large
@@ -102,6 +103,16 @@ class CallerError(GatewayError):
 
 class InvalidRequest(CallerError):
     """The body or a header does not say what it must."""
+
+
+class Malformed(CallerError):
+    """What came is no HTTP request, or one that is larger than the server reads; its status says which."""
+
+    code = "malformed_request"
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BodyTimeout(CallerError):

@@ -6,14 +6,17 @@ from typing import Final
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import resolve
+from django.urls import Resolver404, resolve
 
 from gateway.errors import BodyTimeout
 from gateway.parsers import hang_up_after_answer
 from gateway.patience import Patience
+from gateway.views.missing import Missing
 from registry import threads
 
 _PROGRAMS: Final = ("/v1", "/health")
+_PEOPLE: Final = ("/admin", settings.STATIC_URL)
+_missing = Missing.as_view()
 
 
 class Doors:
@@ -29,9 +32,8 @@ class Doors:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a program here, a person in a thread."""
-        if request.path_info.startswith(_PROGRAMS):
-            match = resolve(request.path_info)
-            answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        if _is_for_programs(request):
+            answer = _answered(request)
             if isinstance(answer, HttpResponse):
                 answer.setdefault("Content-Length", str(len(answer.content)))
             return answer
@@ -42,3 +44,19 @@ class Doors:
             hang_up_after_answer(request)
             return HttpResponse("The form did not arrive in time.", status=408, content_type="text/plain")
         return threads.run(self._get_response, request)
+
+
+def _is_for_programs(request: HttpRequest) -> bool:
+    """Whether a program asks: at its own paths, or at one that is nobody's without the wish for a page."""
+    path = request.path_info
+    is_peoples = path == "/" or path.startswith(_PEOPLE) or "text/html" in request.headers.get("Accept", "")
+    return path.startswith(_PROGRAMS) or not is_peoples
+
+
+def _answered(request: HttpRequest) -> HttpResponseBase:
+    try:
+        match = resolve(request.path_info)
+    except Resolver404:
+        return _missing(request)
+    answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+    return answer

@@ -1,21 +1,10 @@
 """Gunicorn's own log: its words in the same lines of JSON as all others."""
 
-import logging
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from tokenhub_site.logs import JsonLines
-
-
-class NoBodies(logging.Filter):
-    """Keeps what could not be read as a request out of the log: it may be what is left of a body."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Cut the words that follow the reason."""
-        if isinstance(record.msg, str) and record.msg.startswith("Invalid request"):
-            record.msg, record.args = record.getMessage().partition(": ")[0], ()
-        return True
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -26,4 +15,3 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonLines())
-            handler.addFilter(NoBodies())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar, Final, Self
 
@@ -10,6 +11,7 @@ import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway import drain
+from tokenhub_site import refusals
 from tokenhub_site.gunicorn_conf import drain_deadline
 
 _LAST_IDLE_SECONDS: Final = 1.0
@@ -34,6 +36,20 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             super().handle_request(*args)
         except TimeoutError as error:
             raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Refuse what is no request, or tell of a fault; of the former the log has the kind and none of the bytes."""
+        told, request_id = refusals.refusal_of(exc), refusals.new_id()
+        extra = {"request_id": request_id}
+        if told.status == 500:
+            self.log.error("Error handling request", exc_info=exc, extra=extra)
+        else:
+            where = addr[0] if addr else ""  # a Unix socket has no address
+            self.log.warning("Invalid request from ip=%s: %s", where, type(exc).__name__, extra=extra)
+        request = req or getattr(exc, "req", None)
+        with suppress(OSError):  # it may have hung up by itself
+            client.sendall(refusals.written(told, getattr(request, "path", ""), request_id))
+            refusals.hang_up(client)
 
 
 class IdleWait:

@@ -1,15 +1,20 @@
-"""Everything under `/v1/` that is no endpoint."""
+"""Everything that is no endpoint, for those who are no browser."""
 
 from typing import Any, Never
 
 from rest_framework.request import Request as RestRequest
 
-from gateway.errors import NotFound
+from gateway.errors import GatewayError, NotFound
 from gateway.views.base import GatewayView
+from gateway.wire import formats
 
 
 class Missing(GatewayView):
     """Refuses every method, in the format that API clients read."""
+
+    def error_body(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error in the shape that callers of the path read."""
+        return formats.error_body(error, self.request.path, self.call.id)
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> Never:
         """Refuse before a method is looked for."""

@@ -8,8 +8,10 @@ from types import ModuleType
 from typing import Any, Final
 
 from gateway.conversation import Piece, Words
+from gateway.errors import GatewayError
 from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, RESPONSES, Finish, Request
 from gateway.wire import (
+    anthropic,
     anthropic_writers,
     chat_function_stream,
     chat_functions,
@@ -93,6 +95,13 @@ RELAYS: Final[Mapping[str, Relay]] = {
     RESPONSES: Relay(lambda _: responses_relay.PassingResponse(), lambda raw, _: responses_relay.read_answer(raw)),
     EMBEDDING: Relay(_CHUNKS.passing, embeddings.read_answer),  # there are no streams of them
 }
+
+
+def error_body(error: GatewayError, path: str, request_id: str) -> dict[str, Any]:
+    """Return an error as callers of a path read it that may be no endpoint: Anthropic's know one, others OpenAI's."""
+    if path.lstrip("/").startswith("v1/messages"):
+        return anthropic.error_body(error, request_id)
+    return openai.error_body(error)
 
 
 def new_writer(request: Request, model: str) -> Writer:
