@@ -14,11 +14,13 @@ import orjson
 from gateway.conversation import Tool, ToolChoice, Untranslatable
 from gateway.wire.fields import Fields, as_object, as_objects, as_text
 
-# Run by the provider while it answers. An agent that brings tools of its own can go on without them.
+# Run by the provider while it answers, or by an agent in a way that only OpenAI's own models were taught: their calls
+# have a shape of their own. An agent that brings other tools can go on without them.
 _DISPENSABLE: Final = frozenset(
     {
         *("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"),
         *("image_generation", "tool_search"),
+        *("local_shell", "shell", "apply_patch", "computer", "computer_use_preview"),
     }
 )
 _OFFERING: Final = frozenset({"additional_tools", "tool_search_output"})
@@ -78,8 +80,8 @@ def origins(fields: Mapping[str, Any]) -> dict[str, Origin]:
 def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], Sequence[str]]:
     """Return the tools that a body and the items of its input offer, and the names of those that are left out.
 
-    Raises `Untranslatable` for a tool that the provider would have to run, unless the model has others to go on with:
-    then it is left out.
+    Raises `Untranslatable` for a tool that is no function, unless it is dispensable and the model has others to go on
+    with: then it is left out.
     """
     holders = (told, *(item for item in items if item.values.get("type") in _OFFERING))
     given = [(tool.values.get("type") in _DISPENSABLE, tool) for holder in holders for tool in holder.each("tools")]

@@ -47,6 +47,43 @@ def test_a_stream(client: openai.OpenAI, name: str) -> None:
     assert last.output_text == "Hello from here"
 
 
+_SCREEN: dict[str, Any] = {"type": "computer_screenshot", "image_url": "data:image/png;base64,AAAA"}
+_RUNS: dict[str, Any] = {"type": "exec", "command": ["ls"], "env": {}}
+ITEMS: list[dict[str, Any]] = [
+    {"type": "local_shell_call", "id": "l", "call_id": "c", "status": "completed", "action": _RUNS},
+    {"type": "local_shell_call_output", "id": "c", "output": "{}"},
+    {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}},
+    {"type": "shell_call_output", "call_id": "c", "output": []},
+    {"type": "apply_patch_call", "call_id": "c", "status": "completed", "operation": {"type": "delete_file"}},
+    {"type": "apply_patch_call_output", "call_id": "c", "status": "completed"},
+    {"type": "computer_call", "id": "m", "call_id": "c", "status": "completed", "action": {"type": "screenshot"}},
+    {"type": "computer_call_output", "call_id": "c", "output": _SCREEN},
+]
+
+
+@BOTH
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_that_only_openais_models_know_are_refused(trio: Gateway, name: str, *, stream: bool) -> None:
+    for item in ITEMS:
+        given = [{"role": "user", "content": "go on"}, item]
+        answer = trio.post("/v1/responses", messages=None, model=name, input=given, tools=[TOOL], stream=stream)
+        told = answer.json()["error"]
+        assert (answer.status_code, told["code"]) == (400, "no_model_for_request"), item
+        assert f"{name}: cannot translate `input[1].type`" in told["message"]
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["local_shell", "computer_use_preview"])
+def test_tools_that_only_openais_models_know_are_named(trio: Gateway, name: str, kind: str) -> None:
+    asked: dict[str, Any] = {"model": name, "messages": None, "input": "hello"}
+    answer = trio.post("/v1/responses", **asked, tools=[{"type": kind}, TOOL])
+    assert answer.headers["x-tokenhub-model"] == name
+    assert f"tools[].{kind}" in answer.headers["x-tokenhub-dropped-params"].split(",")
+    alone = trio.post("/v1/responses", **asked, tools=[{"type": kind}])
+    assert (alone.status_code, alone.json()["error"]["code"]) == (400, "no_model_for_request")
+    assert f"{name}: cannot translate `tools[0].type`" in alone.json()["error"]["message"]
+
+
 @BOTH
 @pytest.mark.parametrize("stream", [False, True])
 def test_calls_of_functions(

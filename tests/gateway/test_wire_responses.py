@@ -160,6 +160,15 @@ def test_tools_of_the_provider_are_left_out_where_there_are_others() -> None:
     assert asked.dropped == ("tools[].web_search", "tools[].tool_search")
 
 
+@pytest.mark.parametrize("kind", ["local_shell", "shell", "apply_patch", "computer", "computer_use_preview"])
+def test_tools_that_only_openais_models_know_are_left_out_where_there_are_others(kind: str) -> None:
+    asked = read(tools=[{"type": kind}, FUNCTION])
+    assert ([tool.name for tool in asked.tools], asked.dropped) == (["f"], (f"tools[].{kind}",))
+    with pytest.raises(Untranslatable) as raised:
+        read(tools=[{"type": kind}])
+    assert raised.value.field == "tools[0].type"
+
+
 def test_records_of_a_providers_tools_are_left_out() -> None:
     asked = read([{"type": "web_search_call", "id": "ws_1", "status": "completed"}, {"role": "user", "content": "a"}])
     assert (asked.turns, asked.dropped) == ((said("user", Text("a")),), ("input[].web_search_call",))
@@ -224,7 +233,8 @@ def test_who_the_user_is() -> None:
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
-        ({"tools": [FUNCTION, {"type": "local_shell"}]}, "tools[1].type"),
+        ({"tools": [FUNCTION, {"type": "code_interpreter"}]}, "tools[1].type"),
+        ({"tools": [FUNCTION], "tool_choice": {"type": "local_shell"}}, "tool_choice"),
         ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].type"),
         ({"tools": [FUNCTION], "tool_choice": {"type": "web_search_preview"}}, "tool_choice"),
         ({"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
