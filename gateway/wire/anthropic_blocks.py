@@ -12,7 +12,7 @@ import orjson
 from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.errors import InvalidRequest
 from gateway.wire import bodies
-from gateway.wire.fields import Fields, as_objects
+from gateway.wire.fields import Fields, as_objects, as_text
 from gateway.wire.turns import merged, read_content
 
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -42,7 +42,7 @@ def passed_over(messages: Iterable[Fields]) -> Sequence[str]:
     """
     parts = [part for message in messages for part in as_objects(message.values.get("content"))]
     parts += [inner for part in parts for inner in as_objects(part.get("content"))]
-    kinds = [part["type"] for part in parts if part.get("type") in _PASSED_OVER]
+    kinds = [part["type"] for part in parts if as_text(part.get("type")) in _PASSED_OVER]
     documents = [part for part in parts if part.get("type") == "document"]
     return (*dict.fromkeys(kinds), *(name for name in _OF_DOCUMENTS if any(part.get(name) for part in documents)))
 

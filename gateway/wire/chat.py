@@ -85,7 +85,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
         tools=tuple(_read_tool(tool) for tool in told.each("tools")),
         tool_choice=_read_choice(told),
         parallel_tools=told.optional("parallel_tool_calls", bool),
-        max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
+        max_tokens=told.first_positive("max_completion_tokens", "max_tokens"),
         temperature=told.number("temperature"),
         top_p=told.number("top_p"),
         top_k=told.positive("top_k"),

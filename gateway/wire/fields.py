@@ -59,6 +59,10 @@ class Fields:
             raise self.refusal(name, "must be a whole number of 1 or more.")
         return value
 
+    def first_positive(self, *names: str) -> int | None:
+        """Return the first that is given of several whole numbers of 1 or more; all of them are checked."""
+        return next(filter(None, [self.positive(name) for name in names]), None)
+
     def number(self, name: str) -> float | None:
         """Return a number of 0 or more."""
         value = self.values.get(name)

@@ -12,7 +12,7 @@ from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import CHAT, COMPLETION, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, chat, completions, failures, omission, sse
-from gateway.wire.fields import Fields, as_count, as_object, as_objects, load
+from gateway.wire.fields import Fields, as_count, as_object, as_objects, as_text, load
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 DONE: Final = b"[DONE]"
@@ -26,7 +26,7 @@ _TOOLS: Final = ("tools", "functions")
 def read_chat(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
     """Return the request in a body for `/v1/chat/completions`; raises `InvalidRequest` naming the field at fault."""
     messages = messages_of(body)
-    kind = as_object(body.get("response_format")).get("type")
+    kind = as_text(as_object(body.get("response_format")).get("type"))
     needs = {
         "tools": any(body.get(name) for name in _TOOLS),
         "vision": shows_pictures(messages),
@@ -73,7 +73,7 @@ def _read(
     head, rest = bodies.split(raw, body, HEAD)
     told = Fields(head)
     model = told.model()
-    options = told.optional("stream_options", dict) or {}
+    options = told.inner("stream_options")
     stream = bool(told.optional("stream", bool))
     return Request(
         format=form,
@@ -84,8 +84,8 @@ def _read(
         estimate=tokens.estimate(body),
         model=model,
         stream=stream,
-        include_usage=options.get("include_usage") is True,
-        max_tokens=told.positive("max_completion_tokens") or told.positive("max_tokens"),
+        include_usage=bool(options and options.optional("include_usage", bool)),
+        max_tokens=told.first_positive(*_LIMITS),
         conversation=conversation,
         policy=policy,
     )

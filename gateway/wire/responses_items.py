@@ -19,7 +19,10 @@ _PASSED_OVER: Final = _RECORDS | {"additional_tools"}
 
 def kind_of(item: Mapping[str, Any]) -> str:
     """Return the type of an item, which messages and references may leave out."""
-    return str(item.get("type") or ("message" if "role" in item else "item_reference"))
+    kind = item.get("type")
+    if kind is None:
+        return "message" if "role" in item else "item_reference"
+    return str(kind)
 
 
 def items_of(told: Fields) -> list[Fields]:
@@ -79,7 +82,7 @@ def write(turns: Iterable[Turn]) -> Iterator[dict[str, Any]]:
 
 
 def _is_system(item: Fields) -> bool:
-    return kind_of(item.values) == "message" and item.values.get("role") in {"system", "developer"}
+    return kind_of(item.values) == "message" and as_text(item.values.get("role")) in {"system", "developer"}
 
 
 def _read_message(item: Fields) -> Turn:

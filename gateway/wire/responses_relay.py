@@ -97,7 +97,9 @@ class PassingResponse(Passing):
             end = _read(as_object(told.get("response")))
             self.reason, self.usage = end.reason, end.usage
             return Seen(tells=end, done=True)
-        is_silent = kind in _LIFECYCLE or (kind == _ADDED and as_object(told.get("item")).get("type") in _SILENT)
+        is_silent = kind in _LIFECYCLE or (
+            kind == _ADDED and as_text(as_object(told.get("item")).get("type")) in _SILENT
+        )
         self._seen_content = self._seen_content or not is_silent
         return NOTHING if is_silent else CONTENT
 
@@ -115,7 +117,7 @@ def _needs(body: Mapping[str, Any]) -> dict[str, bool]:
     """Return what a body asks of a model, by the names of the capabilities."""
     items = as_objects(body.get("input"))
     parts = [part for item in items for name in ("content", "output") for part in as_objects(item.get(name))]
-    form = as_object(as_object(body.get("text")).get("format")).get("type")
+    form = as_text(as_object(as_object(body.get("text")).get("format")).get("type"))
     return {
         "tools": bool(body.get("tools")) or any(item.get("tools") for item in items),
         "vision": any(part.get("type") == "input_image" for part in parts),
@@ -125,7 +127,7 @@ def _needs(body: Mapping[str, Any]) -> dict[str, bool]:
 
 def _read(response: Mapping[str, Any]) -> Finish:
     reason = read_end(response)
-    if reason == "stop" and any(item.get("type") in _CALLS for item in as_objects(response.get("output"))):
+    if reason == "stop" and any(as_text(item.get("type")) in _CALLS for item in as_objects(response.get("output"))):
         reason = "tool_calls"
     return Finish(reason, read_usage(response.get("usage")))
 

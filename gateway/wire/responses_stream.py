@@ -53,7 +53,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 def read_end(response: Mapping[str, Any]) -> str:
     """Return why a response ended, as far as it says so itself; raises the failure of one that failed."""
-    status = response.get("status")
+    status = as_text(response.get("status"))
     if response.get("error") or status in _FAILED:
         raise failures.in_band(response.get("error") or f"the response has {status}")
     why = as_text(as_object(response.get("incomplete_details")).get("reason"))
@@ -130,7 +130,7 @@ class _Items:
 
     def begin(self, place: int, item: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield what the beginning of an item says, which is nothing but the name of a call."""
-        if item.get("type") in {"function_call", "custom_tool_call"}:
+        if as_text(item.get("type")) in {"function_call", "custom_tool_call"}:
             self._calls[place] = len(self._calls)
             name = responses_tools.joined_name(as_text(item.get("name")), as_text(item.get("namespace")))
             yield CallBegins(self._calls[place], as_text(item.get("call_id")), name)

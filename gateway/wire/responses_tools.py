@@ -65,7 +65,7 @@ def origins(fields: Mapping[str, Any]) -> dict[str, Origin]:
 
     Nothing is refused: a body that cannot be read has been refused before.
     """
-    items = [item for item in as_objects(fields.get("input")) if item.get("type") in _OFFERING]
+    items = [item for item in as_objects(fields.get("input")) if as_text(item.get("type")) in _OFFERING]
     found: dict[str, Origin] = {}
     for holder in (fields, *items):
         for tool in as_objects(holder.get("tools")):
@@ -83,8 +83,10 @@ def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], S
     Raises `Untranslatable` for a tool that is no function, unless it is dispensable and the model has others to go on
     with: then it is left out.
     """
-    holders = (told, *(item for item in items if item.values.get("type") in _OFFERING))
-    given = [(tool.values.get("type") in _DISPENSABLE, tool) for holder in holders for tool in holder.each("tools")]
+    holders = (told, *(item for item in items if as_text(item.values.get("type")) in _OFFERING))
+    given = [
+        (as_text(tool.values.get("type")) in _DISPENSABLE, tool) for holder in holders for tool in holder.each("tools")
+    ]
     left_out = [tool for is_left_out, tool in given if is_left_out]
     offered: dict[str, Tool] = {}
     for function in (function for is_left_out, tool in given if not is_left_out for function in _functions(tool)):
@@ -103,7 +105,7 @@ def read_choice(told: Fields) -> ToolChoice | None:
         return ToolChoice(_CHOICES[choice])
     if not isinstance(choice, dict):
         raise told.refusal("tool_choice", "must be none, auto, required or a tool.")
-    if choice.get("type") not in {"function", "custom"}:
+    if as_text(choice.get("type")) not in {"function", "custom"}:
         raise Untranslatable("tool_choice")
     chosen = Fields(choice, "tool_choice")
     return ToolChoice("tool", joined_name(chosen.required("name", str), chosen.text("namespace")))

@@ -56,8 +56,10 @@ def test_it_works(gateway: Gateway) -> None:
         GOOD[:-1] + b',"model": "' + b"m" * 201 + b'"}',
         GOOD[:-1] + b',"stream": "yes"}',
         GOOD[:-1] + b',"stream_options": []}',
+        GOOD[:-1] + b',"stream_options": {"include_usage": {}}}',
         GOOD[:-1] + b',"max_tokens": 0}',
         GOOD[:-1] + b',"max_tokens": true}',
+        GOOD[:-1] + b',"max_tokens": 0, "max_completion_tokens": 5}',
         GOOD[:-1] + b',"max_completion_tokens": 1.5}',
         GOOD[:-1] + b',"max_cost": -1}',
         GOOD[:-1] + b',"max_cost": "cheap"}',
@@ -67,6 +69,24 @@ def test_it_works(gateway: Gateway) -> None:
 def test_a_bad_body(gateway: Gateway, provider: ScriptedProvider, body: bytes) -> None:
     assert is_refused(send(gateway, body), 400, "invalid_request")
     assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"response_format": {"type": {}}}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": [{"type": {}}]}]}),
+        ("/v1/responses", {"input": [{"role": {}, "content": "hi"}]}),
+        ("/v1/responses", {"input": [{"role": "system", "content": "hi", "type": {}}]}),
+        ("/v1/responses", {"input": [{"role": "user", "content": "hi"}, {"type": []}]}),
+        ("/v1/responses", {"input": "hi", "tools": [{"type": {}}]}),
+        ("/v1/responses", {"input": "hi", "tool_choice": {"type": []}}),
+        ("/v1/responses", {"input": "hi", "text": {"format": {"type": []}}}),
+    ],
+)
+def test_what_should_be_a_word_and_is_none(gateway: Gateway, path: str, fields: dict[str, object]) -> None:
+    refused = gateway.post(path, model="echo-1", fallback=False, **fields)
+    assert (refused.status_code, "No model can serve this request" in refused.text) == (400, True), refused.text
 
 
 @pytest.mark.parametrize(

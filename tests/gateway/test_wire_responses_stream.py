@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from gateway import errors
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Thought, Words
 from gateway.exchange import Finish, Usage
-from gateway.wire import responses, responses_stream, responses_tools, sse
+from gateway.wire import responses, responses_relay, responses_stream, responses_tools, sse
 from gateway.wire.responses_writers import StreamEnd, StreamWriter, WholeWriter
 from tests import conversations as any_
 
@@ -161,6 +161,12 @@ def test_an_answer_comes_back_as_the_turn_that_it_was(said: list[Piece | Finish]
         sealed = [getattr(piece, name) for piece in said if isinstance(piece, Thinking) and getattr(piece, name)]
         assert [getattr(block, name) for block in found if getattr(block, name)] == sealed
     assert asked.dropped == ()
+
+
+def test_what_should_be_a_word_and_is_none_says_nothing() -> None:
+    answer = {"status": {}, "output": [{"type": []}, {"type": "message", "content": [{"type": {}}]}]}
+    assert responses_stream.read_answer(orjson.dumps(answer)) == [Finish("stop")]
+    assert responses_relay.read_answer(orjson.dumps(answer)) == Finish("stop")
 
 
 def test_an_empty_answer_is_one() -> None:
