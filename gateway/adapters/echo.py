@@ -28,6 +28,7 @@ from registry.snapshot import ModelFacts
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
 _MOST_WORDS: Final = 100_000
 _DIMENSIONS: Final = 256
+_MOST_DIMENSIONS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,10 @@ class EchoAdapter(Adapter):
         return request.format == EMBEDDING
 
     def obstacle(self, request: Request, model: ModelFacts) -> str:
-        """Return what other adapters would; and words are no JSON, so that a form of the answer would be missed."""
+        """Return what other adapters would, or what is asked for and cannot be made: JSON, or vectors of any length."""
         if self.relays(request, model):
-            return ""
+            is_too_long = (request.fields.get("dimensions") or 0) > _MOST_DIMENSIONS
+            return f"`dimensions` is more than {_MOST_DIMENSIONS}" if is_too_long else ""
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
@@ -97,8 +99,9 @@ def _vector(text: str, dimensions: int) -> "array[float]":
 
 
 def _last_text(request: Request) -> str:
-    blocks = request.conversation.get().turns[-1].blocks
-    return " ".join(block.text for block in blocks if isinstance(block, Text))
+    """Return what was said last; empty where nobody but the system has said anything."""
+    turns = request.conversation.get().turns
+    return " ".join(block.text for block in turns[-1].blocks if isinstance(block, Text)) if turns else ""
 
 
 def _script(text: str) -> _Script:

@@ -175,6 +175,12 @@ def test_connections_are_kept(gateway: Gateway, provider: ScriptedProvider) -> N
     assert provider.open_connections == 1
 
 
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_where_nobody_has_said_anything_echo_says_so(gateway: Gateway, role: str) -> None:
+    answer = gateway.post(model="echo-1", messages=[{"role": role, "content": "" if role == "user" else "Be brief."}])
+    assert answer.json()["choices"][0]["message"]["content"] == "(nothing to echo)"
+
+
 def test_the_body_may_come_in_chunks(gateway: Gateway, provider: ScriptedProvider) -> None:
     body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}]})
     answer = gateway.session.post(f"{gateway.url}/v1/chat/completions", data=iter([body[:5], body[5:]]), timeout=10)

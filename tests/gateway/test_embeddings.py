@@ -140,6 +140,15 @@ def test_what_is_wrong_is_told_by_its_field(hub: Gateway, body: dict[str, Any], 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
+def test_echo_makes_no_vectors_without_end(hub: Gateway) -> None:
+    longest = hub.post("/v1/embeddings", model="echo-vectors", input="a", dimensions=4096)
+    assert len(longest.json()["data"][0]["embedding"]) == 4096
+    for dimensions in (4097, 10**12, 2**64 - 1):
+        refused = hub.post("/v1/embeddings", model="echo-vectors", input="a", dimensions=dimensions)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "no_model_for_request")
+        assert "dimensions" in refused.text
+
+
 def test_tokens_are_inputs_too(hub: Gateway, provider: ScriptedProvider) -> None:
     provider.play(vectors([0.5]), vectors([0.5], [0.5]))
     for tokens in ([1, 2, 3], [[1, 2], [3]]):
