@@ -24,7 +24,7 @@ urlpatterns = [
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
-    re_path(r"^v1(?:/.*)?$", Missing.as_view()),
+    re_path(r"^v1(?:/[\s\S]*)?$", Missing.as_view()),
     path("health", health.health, name="health"),
     path("health/live", health.health, name="live"),
     path("health/ready", health.ready, name="ready"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
 
 from gateway import drain
 from gateway.router import is_callable
@@ -17,11 +18,13 @@ _STALE_SECONDS = 10.0
 _pool = threads.Pool(1)  # of its own, so that no busy page of the admin makes a gateway look unready
 
 
+@require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """Say that the process answers."""
     return JsonResponse({"status": "healthy"})
 
 
+@require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""

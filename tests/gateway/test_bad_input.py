@@ -189,6 +189,8 @@ def test_a_body_that_breaks_off(gateway: Gateway) -> None:
         ("GET", "/v1/nothing", 404, "not_found"),
         ("GET", "/v1/", 404, "not_found"),
         ("GET", "/v1", 404, "not_found"),
+        ("GET", "/v1/%0A", 404, "not_found"),
+        ("GET", "/v1/models/a%0Ab", 404, "not_found"),
         ("POST", "/v1/chat/completions/", 404, "not_found"),
         ("GET", "/v1/models/nothing", 404, "model_not_found"),
     ],

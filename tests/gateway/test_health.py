@@ -24,6 +24,12 @@ def test_it_works(client: Client) -> None:
         assert client.get(path).json() == {"status": "healthy"}
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_it_is_only_looked_at(client: Client, path: str) -> None:
+    answer = client.post(path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
 @pytest.mark.django_db
 def test_without_a_model_nothing_is_ready(client: Client) -> None:
     answer = client.get("/health/ready")
