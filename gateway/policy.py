@@ -9,8 +9,9 @@ import orjson
 from gateway.errors import InvalidRequest
 from gateway.exchange import LONGEST_NAME, Policy
 
-_LONGEST_LIST: Final = 50
-_LONGEST_TIME_MS: Final = 86_400_000
+LONGEST_LIST: Final = 50
+"""Names in a list."""
+LONGEST_TIME_MS: Final = 86_400_000
 
 
 def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
@@ -22,10 +23,10 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
     wishes: dict[str, Any] = {}
     for header in headers:
         if header[: len(_PREFIX)].lower() == _PREFIX and header.lower() not in _HEADERS:
-            known = ", ".join(_HEADER_OF.values())
+            known = ", ".join(HEADER_OF.values())
             raise InvalidRequest(f"There is no header `{header}`. There are: {known}.", param=header)
     for name, kind in _KINDS.items():
-        header = _HEADER_OF[name]
+        header = HEADER_OF[name]
         value, place = body.get(name), name
         if value is None and header in headers:
             value, place = _value(headers[header], kind), header
@@ -48,8 +49,8 @@ def _value(text: str, kind: Callable[[Any, str], Any]) -> Any:
 
 
 def _names(value: Any, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > _LONGEST_LIST:
-        raise InvalidRequest(f"`{place}` must be a list of at most {_LONGEST_LIST} names.", param=place)
+    if not isinstance(value, list) or len(value) > LONGEST_LIST:
+        raise InvalidRequest(f"`{place}` must be a list of at most {LONGEST_LIST} names.", param=place)
     return tuple(_name(name, f"{place}[{index}]") for index, name in enumerate(value))
 
 
@@ -81,7 +82,7 @@ def _amount(value: Any, place: str) -> float:
 
 def _milliseconds(value: Any, place: str) -> float:
     number = _number(value, place)
-    if not 0 < number <= _LONGEST_TIME_MS:
+    if not 0 < number <= LONGEST_TIME_MS:
         raise InvalidRequest(f"`{place}` must be milliseconds: more than 0, a day at most.", param=place)
     return number
 
@@ -105,6 +106,7 @@ _KINDS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
     "explain": _switch,
 }
 _PREFIX: Final = "x-tokenhub-"
-_HEADER_OF: Final = {name: f"X-TokenHub-{name.replace('_', '-').title()}" for name in _KINDS}
+HEADER_OF: Final = {name: f"X-TokenHub-{name.replace('_', '-').title()}" for name in _KINDS}
+"""The header that says the same as a field."""
 # some clients send back the id of the call before
-_HEADERS: Final = frozenset(map(str.lower, _HEADER_OF.values())) | {f"{_PREFIX}request-id"}
+_HEADERS: Final = frozenset(map(str.lower, HEADER_OF.values())) | {f"{_PREFIX}request-id"}

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from gateway.views import health
 from gateway.views.adversarial import Adversarial
 from gateway.views.chat import ChatCompletions, Completions
+from gateway.views.docs import Docs, OpenApi
 from gateway.views.embeddings import Embeddings
 from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
@@ -24,6 +25,8 @@ urlpatterns = [
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
+    path("v1/openapi.json", OpenApi.as_view(), name="openapi"),
+    path("v1/docs", Docs.as_view(), name="docs"),
     re_path(r"^v1(?:/[\s\S]*)?$", Missing.as_view()),
     path("health", health.health, name="health"),
     path("health/live", health.health, name="live"),

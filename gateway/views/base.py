@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import orjson
 from django.conf import settings
@@ -49,6 +49,8 @@ class GatewayView(APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = OnlyFormat
 
+    may_be_linked: ClassVar[bool] = False
+    """Whether a page of another site may lead here, since nothing is done and nothing is private."""
     call: Call
 
     @property
@@ -63,7 +65,7 @@ class GatewayView(APIView):
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
         """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
-        if request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+        if not self.may_be_linked and request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
             raise CrossSite("A page of another site may not call this endpoint.")
         super().initial(request, *args, **kwargs)
 

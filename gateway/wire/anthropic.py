@@ -27,7 +27,7 @@ _FORM: Final[Mapping[str, tuple[Any, ...]]] = {"container": (), "mcp_servers": (
 _HAS_A_PLACE: Final = _READ | _READ_TOO | _READ_AS_WELL | _FORM.keys()
 _LONGEST_USER: Final = 256
 
-_ERROR_TYPES: Final[Mapping[int, str]] = {
+ERROR_TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "billing_error",
@@ -152,7 +152,7 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     if error.code == "context_length_exceeded" and "prompt is too long" not in message:
         message = f"prompt is too long: {message}"
     usual = "invalid_request_error" if error.status < 500 else "api_error"
-    told = {"type": _ERROR_TYPES.get(error.status, usual), "message": message}
+    told = {"type": ERROR_TYPES.get(error.status, usual), "message": message}
     return {"type": "error", "error": told, "request_id": request_id}
 
 

@@ -4,7 +4,7 @@ Source: the public API reference of OpenAI and the types of its official SDK.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from gateway import tokens
 from gateway.conversation import Conversation, Untranslatable
@@ -13,6 +13,9 @@ from gateway.exchange import EMBEDDING, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, failures
 from gateway.wire.fields import Fields, as_objects, load
 from gateway.wire.openai import HEAD, read_usage
+
+ENCODINGS: Final = ("float", "base64")
+"""The forms in which a vector can be asked for."""
 
 
 def read_embedding(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
@@ -24,8 +27,8 @@ def read_embedding(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Reque
     if not inputs(body):
         raise told.refusal("input", "must be a text that is not empty, numbers of tokens, or a list of either.")
     told.positive("dimensions")
-    if told.text("encoding_format") not in {"", "float", "base64"}:
-        raise told.refusal("encoding_format", "is float or base64.")
+    if told.text("encoding_format") not in {"", *ENCODINGS}:
+        raise told.refusal("encoding_format", f"is {' or '.join(ENCODINGS)}.")
     model = told.model()
     if model in {"", "auto"} and not policy.models:
         raise told.refusal("model", "must name a model: vectors of different models cannot be compared.")
