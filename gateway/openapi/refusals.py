@@ -17,7 +17,7 @@ def under(kind: type[GatewayError]) -> list[type[GatewayError]]:
     return [kind, *(each for child in kind.__subclasses__() for each in under(child))]
 
 
-GATE: Final[Kinds] = (errors.MethodNotAllowed, errors.Unexpected)
+GATE: Final[Kinds] = (errors.Malformed, errors.MethodNotAllowed, errors.Unexpected)
 """What any endpoint may answer."""
 BODY: Final[Kinds] = (errors.InvalidRequest, errors.BodyTimeout, errors.LengthRequired, errors.BodyTooLarge)
 """What is wrong with a body."""
