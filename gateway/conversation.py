@@ -79,6 +79,11 @@ class Thought:
     signature: str = ""
     redacted: str = ""
 
+    @property
+    def is_known_again(self) -> bool:
+        """Whether its model takes it back: for that it is signed or sealed."""
+        return bool(self.signature or self.redacted)
+
 
 Block = Text | Image | Document | ToolUse | ToolResult | Thought
 

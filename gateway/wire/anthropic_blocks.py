@@ -166,7 +166,7 @@ def _kept(blocks: Iterable[Block]) -> list[Block]:
         block
         for block in blocks
         if not (isinstance(block, Text) and not block.text.strip())
-        and not (isinstance(block, Thought) and not (block.signature or block.redacted))
+        and not (isinstance(block, Thought) and not block.is_known_again)
     ]
     return sorted(kept, key=lambda block: not isinstance(block, ToolResult))
 

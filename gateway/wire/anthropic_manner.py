@@ -138,7 +138,7 @@ def _may_think(turns: Sequence[Turn]) -> bool:
 def _began(turn: Turn) -> bool:
     """Whether a turn began with a thought that its model knows again."""
     first = next((block for block in turn.blocks if not isinstance(block, Text) or block.text.strip()), None)
-    return isinstance(first, Thought) and bool(first.signature or first.redacted)
+    return isinstance(first, Thought) and first.is_known_again
 
 
 def _sampling(conversation: Conversation, *, thinks: bool) -> tuple[dict[str, float], list[str]]:
