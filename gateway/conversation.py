@@ -170,9 +170,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The next words of the answer."""
+    """The next words of the answer, or of a refusal to give one where the provider tells them apart."""
 
     text: str
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.wire.anthropic_stream import write_usage
 from gateway.wire.pieces import json_text
 
 _REASONS: Final[Mapping[str, str]] = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_USUAL_REASON: Final = "end_turn"
 _EMPTY: Final[Mapping[str, Mapping[str, str]]] = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
 
 
@@ -48,6 +49,7 @@ class StreamWriter:
         self._head = head
         self._input_tokens = input_tokens
         self._begun = False
+        self._usual_reason = _USUAL_REASON
         self._index = 0
         self._open = ""
         self._call: _Call | None = None
@@ -56,7 +58,8 @@ class StreamWriter:
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
         match piece:
-            case Words(text) if text:
+            case Words(text, is_refusal) if text:
+                self._usual_reason = "refusal" if is_refusal else self._usual_reason
                 return self._say("text", {"type": "text_delta", "text": text})
             case Thinking():
                 return self._think(piece)
@@ -94,7 +97,7 @@ class StreamWriter:
         return b""
 
     def _finish(self, finish: Finish) -> bytes:
-        delta = {"stop_reason": _REASONS.get(finish.reason, "end_turn"), "stop_sequence": None}
+        delta = {"stop_reason": _REASONS.get(finish.reason, self._usual_reason), "stop_sequence": None}
         usage = write_usage(finish.usage or Usage())
         end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
         return self._opening() + self._close() + end
@@ -148,6 +151,7 @@ class WholeWriter:
 
     def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = head
+        self._usual_reason = _USUAL_REASON
         self._blocks: list[dict[str, Any]] = []
         self._calls: dict[int, _Call] = {}
 
@@ -158,7 +162,8 @@ class WholeWriter:
         left out.
         """
         match piece:
-            case Words(text) if text:
+            case Words(text, is_refusal) if text:
+                self._usual_reason = "refusal" if is_refusal else self._usual_reason
                 self._block("text")["text"] += text
             case Thinking():
                 self._think(piece)
@@ -196,7 +201,7 @@ class WholeWriter:
                 content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
-        reason = _REASONS.get(finish.reason, "end_turn")
+        reason = _REASONS.get(finish.reason, self._usual_reason)
         return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
 
 

@@ -164,8 +164,10 @@ class _Items:
 
 def _said(item: Mapping[str, Any]) -> Iterator[Piece]:
     for part in as_objects(item.get("content")):
-        if text := as_text(part.get("text")) or as_text(part.get("refusal")):
+        if text := as_text(part.get("text")):
             yield Words(text)
+        if refusal := as_text(part.get("refusal")):
+            yield Words(refusal, is_refusal=True)
 
 
 def _thought(item: Mapping[str, Any], *, is_new: bool) -> Iterator[Piece]:
@@ -189,7 +191,7 @@ def _arguments(item: Mapping[str, Any]) -> str:
 
 _DELTAS: Final[Mapping[str, Callable[[str], Piece]]] = {
     "response.output_text.delta": Words,
-    "response.refusal.delta": Words,
+    "response.refusal.delta": lambda text: Words(text, is_refusal=True),
     "response.reasoning_summary_text.delta": Thinking,
     "response.reasoning_text.delta": Thinking,
 }
