@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 WIRE: Final = Path(__file__).resolve().parent.parent / "fixtures" / "wire"
+TRANSLATION: Final = WIRE / "translation"
 
 
 @dataclass(frozen=True, slots=True)
