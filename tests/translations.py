@@ -43,6 +43,11 @@ class Exchange:
         """The provider's format."""
         return self.pair.partition("-to-")[2]
 
+    @property
+    def stream(self) -> tuple[bytes, ...]:
+        """The events of the provider's stream, as it sends them."""
+        return tuple(_event(event) for event in self.events)
+
     def __str__(self) -> str:
         return f"{self.pair}: {self.feature}: {self.about}"
 
@@ -55,3 +60,8 @@ def exchanges() -> Iterator[Exchange]:
             assert file.name == f"{case['feature'].replace(' ', '-')}.json"
             for exchange in case["exchanges"]:
                 yield Exchange(feature=case["feature"], pair=pair, **exchange)
+
+
+def _event(event: Any) -> bytes:
+    name = b"" if "type" not in event else f"event: {event['type']}\n".encode()
+    return name + b"data: " + (event.encode() if isinstance(event, str) else orjson.dumps(event)) + b"\n\n"

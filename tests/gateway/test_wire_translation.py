@@ -112,13 +112,6 @@ def request_of(case: Exchange, *, stream: bool) -> Request:
     return replace(READERS[case.caller](orjson.dumps(body), body, Policy()), estimate=ESTIMATE)
 
 
-def raw(event: Any) -> bytes:
-    """Return an event as its provider sends it."""
-    if event == "[DONE]":
-        return b"data: [DONE]\n\n"
-    return sse.event(orjson.dumps(event), name=str(event.get("type", "")).encode())
-
-
 def data(event: bytes) -> Any:
     told = sse.data_of(event)
     return told.decode() if told == b"[DONE]" else orjson.loads(told)
@@ -183,7 +176,7 @@ def test_a_streamed_answer_becomes_what_is_told(case: Exchange, every: int) -> N
     official.check_events(case.provider, case.events)
     request = request_of(case, stream=True)
     writer, reader = FORMATS[request.format].stream(HEAD, request), language(case).reader(request.conversation.get())
-    sent = b"".join(map(raw, case.events))
+    sent = b"".join(case.stream)
     read = [piece for event in cut(sent, *range(0, len(sent), every)) for piece in reader.read(event)]
     stream = b"".join(writer.write(piece) for piece in (*read, *reader.close()))
     told = [data(event) for event in cut(stream)]
