@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent
 from anthropic.types import message_create_params as of_messages
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types import Completion
 from openai.types import completion_create_params as of_completions
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -56,6 +58,32 @@ def check_events(form: str, events: Iterable[Any]) -> None:
         if event == "[DONE]" or event.get("type") == "ping":
             continue
         _EVENTS[form].validate_python(_ended(event) if form == "completion" else event, strict=True)
+
+
+def collected(form: str, events: Iterable[Any]) -> Any:
+    """Return the whole answer that the SDK's own helper makes of the events of a chat or a message."""
+    checked = [_EVENTS[form].validate_python(event) for event in events if event != "[DONE]"]
+    if form == "messages":
+        message = None
+        arguments: dict[int, bytes] = {}
+        for event in checked:
+            message = accumulate_event(event=event, current_snapshot=message, json_bufs=arguments)
+        return message.to_dict() if message else None
+    state = ChatCompletionStreamState()
+    for chunk in checked:
+        state.handle_chunk(chunk)
+    return _without_helpers_own(state.current_completion_snapshot.to_dict())
+
+
+def _without_helpers_own(value: Any) -> Any:
+    """Return an answer without what the helper adds to the parts that it puts together."""
+    if isinstance(value, list):
+        return [_without_helpers_own(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    is_part = "type" in value or "arguments" in value
+    own = {"index", "parsed_arguments"} if is_part else {"parsed"}
+    return {name: _without_helpers_own(inner) for name, inner in value.items() if name not in own}
 
 
 def _ended(event: Mapping[str, Any]) -> Mapping[str, Any]:

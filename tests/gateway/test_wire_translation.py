@@ -186,6 +186,22 @@ def test_a_streamed_answer_becomes_what_is_told(case: Exchange, every: int) -> N
     assert len(told) == len(expected)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.told and case.caller in {"chat", "messages"}], ids=str)
+def test_what_is_told_in_a_stream_is_what_is_told_at_once(case: Exchange) -> None:
+    """The helpers of the official SDKs collect the events to the whole answer."""
+    assert case.told
+    told = official.collected(case.caller, case.told_events)
+    for name in ("choices", "content", "stop_reason", "usage"):
+        assert said(told.get(name)) == said(case.told.get(name))
+
+
+def said(value: Any) -> Any:
+    """Return a value without what is empty, which a helper may leave out."""
+    if isinstance(value, dict):
+        return {name: said(inner) for name, inner in value.items() if inner not in (None, "")}
+    return [said(inner) for inner in value] if isinstance(value, list) else value
+
+
 def table() -> dict[str, dict[str, str]]:
     """Return what the document says of each feature, by the format."""
     page = (ROOT / "docs/translation.md").read_text()
