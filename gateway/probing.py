@@ -15,8 +15,9 @@ from gateway.cooldown import Cooldowns, cooldowns
 from gateway.errors import GatewayError, Overloaded, ProviderFailure
 from gateway.patience import Patience
 from gateway.router import is_callable
+from registry.keeper import SnapshotUnavailable
 from registry.polling import Poll
-from registry.snapshot import ProviderFacts, Snapshot, SnapshotUnavailable, keeper
+from registry.snapshot import ProviderFacts, Snapshot, keeper
 
 _SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1024 * 1024

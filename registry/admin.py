@@ -15,6 +15,7 @@ from simple_history.utils import update_change_reason
 from registry import snapshot
 from registry.board import board
 from registry.forms import MergesEdits, ModelEdit, ModelFields
+from registry.keeper import SnapshotUnavailable
 from registry.models import Alias, AliasTarget, Capability, Model, Provider
 from registry.provider_admin import ProviderAdmin
 from registry.row_admin import RowAdmin
@@ -119,7 +120,7 @@ class ModelAdmin(RowAdmin):
         """Why it is not called for now, and until when, as the worker knows it that shows the page."""
         if not board.knows(model.pk, model.provider_id):
             return ""
-        with suppress(snapshot.SnapshotUnavailable):
+        with suppress(SnapshotUnavailable):
             known = (facts for facts in snapshot.keeper.current().models if facts.pk == model.pk)
             entries = (entry for facts in known for entry in board.about(facts) if entry.until > board.clock())
             times = ((entry.reason.label, datetime.fromtimestamp(entry.until, UTC)) for entry in entries)

@@ -14,4 +14,4 @@ class RegistryConfig(AppConfig):
         """Connect what needs the models, which exist only from here on."""
         from registry import checks, stamp  # noqa: F401, PLC0415
 
-        post_migrate.connect(stamp.install, sender=self, dispatch_uid="registry.stamp")
+        post_migrate.connect(stamp.watch.install, sender=self, dispatch_uid="registry.stamp")

@@ -51,9 +51,9 @@ def check_rows(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     if DEFAULT_DB_ALIAS not in (databases or ()) or connection.vendor not in stamp.VENDORS:
         return []
     try:
-        if not stamp.tables_exist():  # not migrated yet, which `migrate` itself is about to change
+        if not stamp.watch.tables_exist():  # not migrated yet, which `migrate` itself is about to change
             return []
-        missing, empty = stamp.missing_triggers(), not Model.objects.exists()
+        missing, empty = stamp.watch.missing_triggers(), not Model.objects.exists()
         unsaid = list(Model.objects.streaming_unsaid().values_list("public_id", flat=True))
     except DatabaseFault:  # an outage is no misconfiguration; readiness tells it
         return []

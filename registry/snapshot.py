@@ -1,7 +1,5 @@
 """The immutable picture of the registry that a worker routes on, and the keeper that swaps it when the stamp moves."""
 
-import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -9,24 +7,15 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from django.core.exceptions import ValidationError
-from django.db import Error as DatabaseFault
 from django.db.models import QuerySet
 
-from registry import threads
+from registry.keeper import Keeps, one_line
 from registry.models import Alias, AliasTarget, Model, Provider, ProviderType, Strategy
-from registry.polling import Poll
-from registry.stamp import StampMissing, read_version
+from registry.stamp import watch
 from vault.crypto import Hidden, KeyProblem, Unopenable
 from vault.models import SecretMissing
 
-logger = logging.getLogger(__name__)
-
-FIRST_LOOK_SECONDS = 5.0  # how long the first callers of a process wait for its first picture
 UNREADABLE = (TypeError, ValueError, ArithmeticError)  # how fields refuse what SQLite lets raw SQL put into a column
-
-
-class SnapshotUnavailable(Exception):
-    """There is no picture yet and the database cannot be read; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +134,6 @@ class Snapshot:
         return self._groups.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How current a keeper's picture is: seconds since the last look that worked, and what is wrong, if anything."""
-
-    version: int | None
-    age_seconds: float
-    fault: str
-
-
 def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]]:
     """
     The picture, and a text for each row that does not validate, in four queries. Raises django.db.Error, StampMissing.
@@ -164,7 +144,7 @@ def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]
     Models and providers come from one statement, so they fit each other. The version is read before all rows: they may
     be newer than it says, and are then read again at the next look, but never older.
     """
-    version = read_version()
+    version = watch.version()
     models, faults = _models(old)
     aliases, closed, further = _aliases(models, old)
     found = tuple(sorted(models.values(), key=lambda model: model.id))
@@ -182,7 +162,7 @@ def _models(old: Snapshot | None) -> tuple[dict[int, ModelFacts], Iterable[str]]
                 providers[row.provider_id] = _provider_facts(row.provider)
             facts[row.pk] = _model_facts(row, providers[row.provider_id])
         except ValidationError as error:
-            faults[row.pk] = f"model {row.public_id} of provider {row.provider}: {_one_line(error)}"
+            faults[row.pk] = f"model {row.public_id} of provider {row.provider}: {one_line(error)}"
     for model in old.models if old else ():
         if model.pk in faults:
             facts[model.pk] = model
@@ -201,7 +181,7 @@ def _aliases(
         try:
             facts = _alias_facts(row, models) if row.enabled else None
         except ValidationError as error:
-            faults.append(f"alias {row.name}: {_one_line(error)}")
+            faults.append(f"alias {row.name}: {one_line(error)}")
             facts = _as_before(before[row.pk], models) if row.pk in before else None
         if facts and facts.targets:
             aliases[facts.name] = facts
@@ -241,7 +221,7 @@ def _rows_one_by_one(rows: QuerySet[Model], faults: dict[int, str]) -> Iterator[
         try:
             yield from rows.filter(pk=pk)
         except UNREADABLE as error:
-            faults[pk] = f"model {public_id}: {_one_line(error)}"
+            faults[pk] = f"model {public_id}: {one_line(error)}"
 
 
 def _validate(row: Provider | Model | Alias | AliasTarget) -> None:
@@ -285,7 +265,7 @@ def key_of(provider: Provider) -> tuple[Hidden | None, str]:
     try:
         return provider.secret.resolve(), ""
     except (SecretMissing, Unopenable, KeyProblem) as error:
-        return None, _one_line(error)
+        return None, one_line(error)
 
 
 def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
@@ -310,84 +290,11 @@ def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
     )
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
-    return " ".join(str(error).split())
-
-
-class Keeper:
-    """
-    Holds the picture of one process and looks every TOKENHUB_REFRESH_SECONDS whether the stamp has moved.
-
-    The look is a query in a thread of its own, so neither the hub nor a caller ever waits for it, except the callers of
-    a process's first. Where nobody polls `current` looks by itself: 0 seconds mean that, for commands and tests.
-    """
+class Keeper(Keeps[Snapshot]):
+    """Holds the picture of the registry."""
 
     def __init__(self) -> None:
-        self._picture: Snapshot | None = None
-        self._row_faults: tuple[str, ...] = ()
-        self._outage = ""
-        self._looked_at = time.monotonic()
-        self._pool = threads.Pool(1)
-        self._poll = Poll("registry-poll", self.refresh)
-
-    def current(self) -> Snapshot:
-        """The picture; after the first time this reads an attribute. Raises SnapshotUnavailable if there is none."""
-        if not self._poll.is_running:
-            self.start()
-        if not self._poll.is_running:
-            self.refresh()
-        elif self._picture is None:
-            self._poll.first_look.wait(FIRST_LOOK_SECONDS)
-        if self._picture is None:
-            raise SnapshotUnavailable(self._outage or "the database has not answered yet")
-        return self._picture
-
-    def start(self) -> None:
-        """Begin to poll in this process, once however often it is called; after a fork, again. Not for pool threads."""
-        self._poll.start()
-
-    def stop(self) -> None:
-        """End the polling of this process; the picture stays."""
-        self._poll.stop()
-
-    def refresh(self) -> None:
-        """Look once, now. An outage is not raised but told by `status`; the picture stays as it was."""
-        try:
-            seen = self._pool.run(_look, self._picture)
-        except (DatabaseFault, StampMissing) as error:
-            if not self._outage:
-                logger.warning("the registry cannot be read, its last picture stays: %s", _one_line(error))
-            self._outage = f"the registry cannot be read: {_one_line(error)}"
-            return
-        if self._outage:
-            logger.warning("the registry can be read again")
-        self._outage = ""
-        self._looked_at = time.monotonic()
-        if seen is not None:
-            self._swap(*seen)
-
-    def status(self) -> Status:
-        """What readiness tells."""
-        return Status(
-            version=self._picture.version if self._picture else None,
-            age_seconds=time.monotonic() - self._looked_at,
-            fault="; ".join(filter(None, (self._outage, *self._row_faults))),
-        )
-
-    def _swap(self, picture: Snapshot, faults: tuple[str, ...]) -> None:
-        for fault in faults:
-            if fault not in self._row_faults:
-                logger.error("a row of the registry does not validate and is not obeyed: %s", fault)
-        self._picture, self._row_faults = picture, faults
-
-
-def _look(old: Snapshot | None) -> tuple[Snapshot, tuple[str, ...]] | None:
-    """What is there now, or None if the stamp has not moved since the old picture."""
-    if old is not None and read_version() == old.version:
-        return None
-    return read_picture(old)
+        super().__init__("registry", watch.version, read_picture)
 
 
 keeper = Keeper()

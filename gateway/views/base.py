@@ -30,7 +30,7 @@ from gateway.parsers import read_body
 from gateway.patience import Patience
 from gateway.wire import bodies, openai, sse
 from registry import threads
-from registry.snapshot import SnapshotUnavailable
+from registry.keeper import SnapshotUnavailable
 
 logger = logging.getLogger("gateway.views")
 

@@ -9,7 +9,8 @@ from django.views.decorators.http import require_safe
 from gateway import drain
 from gateway.router import is_callable
 from registry import threads
-from registry.snapshot import SnapshotUnavailable, keeper
+from registry.keeper import SnapshotUnavailable
+from registry.snapshot import keeper
 from vault import keycheck
 from vault.crypto import KeyProblem
 from vault.ring import get_ring

@@ -7,7 +7,7 @@ from django.urls import reverse
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from registry.models import Model, Provider
-from registry.stamp import read_version
+from registry.stamp import watch
 from tests.registry.browser import opened, saved
 from tests.registry.rows import a_model, a_provider, a_reference, a_secret
 
@@ -105,7 +105,7 @@ def test_a_list_asks_a_constant_number_of_queries(
 def test_many_rows_are_switched_and_each_keeps_its_history(admin_client: Client, action: str, enabled: bool) -> None:
     rows = [a_model(name, enabled=state) for name, state in (("a", True), ("b", False), ("c", False))]
     other = a_model("other", enabled=not enabled)
-    before = read_version()
+    before = watch.version()
     fields = {"action": action, "index": "0", "_selected_action": [str(row.pk) for row in rows]}
     admin_client.post(MODELS, fields)
     assert set(Model.objects.exclude(pk=other.pk).values_list("enabled", flat=True)) == {enabled}
@@ -115,7 +115,7 @@ def test_many_rows_are_switched_and_each_keeps_its_history(admin_client: Client,
         newest = row.history.first()
         assert row.history.count() == (2 if row in changed else 1)
         assert (newest.enabled, str(newest.history_user)) == (enabled, "admin" if row in changed else "None")
-    assert read_version() > before
+    assert watch.version() > before
 
 
 def test_many_providers_are_switched(admin_client: Client) -> None:
@@ -150,10 +150,10 @@ def test_an_old_version_is_brought_back(admin_client: Client) -> None:
 
 def test_a_page_saved_as_it_was_leaves_no_mark(admin_client: Client) -> None:
     model = a_model(aliases=["a"], cost_per_1k="0.5")
-    before = read_version()
+    before = watch.version()
     url = reverse("admin:registry_model_change", args=[model.pk])
     saved(admin_client, url, opened(admin_client, url))
-    assert (model.history.count(), read_version()) == (1, before)
+    assert (model.history.count(), watch.version()) == (1, before)
 
 
 def test_keys_are_chosen_by_name_and_never_shown(admin_client: Client) -> None:

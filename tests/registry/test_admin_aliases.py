@@ -7,7 +7,7 @@ from django.urls import reverse
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from registry.models import Alias, AliasTarget
-from registry.stamp import read_version
+from registry.stamp import watch
 from tests.registry.browser import opened, saved
 from tests.registry.rows import a_model, an_alias
 
@@ -69,9 +69,9 @@ def test_it_works(admin_client: Client) -> None:
 
 def test_a_page_saved_as_it_was_leaves_no_mark(admin_client: Client) -> None:
     alias = an_alias("fast", (a_model(), 2.5))
-    before = read_version()
+    before = watch.version()
     saved(admin_client, page_of(alias), opened(admin_client, page_of(alias)))
-    assert (alias.history.count(), AliasTarget.history.count(), read_version()) == (1, 1, before)
+    assert (alias.history.count(), AliasTarget.history.count(), watch.version()) == (1, 1, before)
 
 
 def test_an_edit_of_the_alias_alone_does_not_speak_of_models(admin_client: Client) -> None:

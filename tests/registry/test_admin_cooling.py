@@ -9,8 +9,9 @@ from django.contrib.admin import site
 from django.urls import reverse
 
 from registry.board import board
+from registry.keeper import SnapshotUnavailable
 from registry.models import Model, Provider
-from registry.snapshot import Snapshot, SnapshotUnavailable, keeper
+from registry.snapshot import Snapshot, keeper
 from tests.server import Gateway, model, wait_for
 
 LIST = reverse("admin:registry_model_changelist")

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 
 from registry.models import Alias, AliasTarget, Model, Strategy
 from registry.snapshot import AliasFacts, Keeper, Snapshot, read_picture
-from registry.stamp import read_version
+from registry.stamp import watch
 from tests.facts import model_facts
 from tests.registry.rows import a_model, a_provider, an_alias
 
@@ -148,9 +148,9 @@ CHANGES: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_moves_the_stamp(change: Callable[[], object]) -> None:
     an_alias("fast", a_model())
-    before = read_version()
+    before = watch.version()
     change()
-    assert read_version() > before
+    assert watch.version() > before
 
 
 @pytest.mark.parametrize(

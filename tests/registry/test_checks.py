@@ -75,7 +75,7 @@ def test_missing_triggers() -> None:
         else:
             cursor.execute("DROP TRIGGER registry_model_moves_stamp ON registry_model")
     assert found(database=True) == ["registry.W002"]
-    stamp.install()
+    stamp.watch.install()
     assert found(database=True) == []
 
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from registry.config import ConfigInvalid, Difference, export, load, read
 from registry.models import Alias, AliasTarget, LoadedRow, Model, Provider
-from registry.stamp import read_version
+from registry.stamp import watch
 
 pytestmark = pytest.mark.django_db
 
@@ -54,10 +54,10 @@ def test_it_works(tmp_path: Path) -> None:
     reasons = [record.history_change_reason for kind in (Alias, AliasTarget) for record in kind.history.all()]
     assert reasons == ["loadconfig config.json"] * 3
 
-    version = read_version()
+    version = watch.version()
     call_command("loadconfig", str(file), stdout=out)
     assert out.getvalue().splitlines()[-1] == "nothing to change"
-    assert (read_version(), AliasTarget.history.count()) == (version, 2)
+    assert (watch.version(), AliasTarget.history.count()) == (version, 2)
 
 
 CHANGED: dict[str, tuple[dict[str, Any], list[str], list[tuple[str, float | None]]]] = {

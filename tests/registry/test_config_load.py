@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from registry.config import load, read
 from registry.models import LoadedRow, Model, Provider
-from registry.stamp import read_version
+from registry.stamp import watch
 
 pytestmark = pytest.mark.django_db
 
@@ -114,10 +114,10 @@ def test_the_file_wins_over_the_rows(tmp_path: Path) -> None:
 
 def test_a_load_that_changes_nothing_moves_no_stamp_and_no_history() -> None:
     load(read(BASIC), keep_edits=False, reason="test")
-    version, rows = read_version(), tables()
+    version, rows = watch.version(), tables()
     difference = load(read(BASIC), keep_edits=False, reason="test")
     assert difference.is_empty
-    assert (read_version(), tables()) == (version, rows)
+    assert (watch.version(), tables()) == (version, rows)
 
 
 @pytest.mark.parametrize("keep_edits", [True, False])

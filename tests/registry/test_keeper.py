@@ -9,8 +9,9 @@ from django.db import connection
 from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 from registry import stamp
+from registry.keeper import SnapshotUnavailable
 from registry.models import Model, Stamp
-from registry.snapshot import Keeper, SnapshotUnavailable
+from registry.snapshot import Keeper
 from tests.registry.rows import a_model
 
 polled = pytest.mark.django_db(transaction=True)
@@ -103,7 +104,7 @@ def test_an_outage_leaves_the_picture_and_is_told(kept: Keeper, caplog: pytest.L
     assert kept.current().models[0].weight == 1
     assert kept.status().fault == ""
     assert kept.status().age_seconds < 0.05
-    assert [record.levelname for record in caplog.records if record.name == "registry.snapshot"] == ["WARNING"] * 2
+    assert [record.levelname for record in caplog.records if record.name == "registry.keeper"] == ["WARNING"] * 2
 
 
 @polled
@@ -114,7 +115,7 @@ def test_polling_outlives_an_outage(settings: Settings, kept: Keeper) -> None:
     Stamp.objects.all().delete()
     until(lambda: bool(kept.status().fault))
     assert kept.current() is before
-    stamp.install()
+    stamp.watch.install()
     a_model("after")
     until(lambda: bool(kept.current().named("after")))
     assert kept.status().fault == ""
@@ -141,7 +142,7 @@ def test_a_start_into_an_outage_is_no_end(settings: Settings, kept: Keeper) -> N
     Stamp.objects.all().delete()
     with pytest.raises(SnapshotUnavailable, match="cannot be read"):
         kept.current()
-    stamp.install()
+    stamp.watch.install()
     a_model()
     until(lambda: kept.status().version is not None)
     until(lambda: bool(kept.current().named("small")))

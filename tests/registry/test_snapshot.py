@@ -10,7 +10,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from registry.models import Model, Provider, ProviderType
 from registry.snapshot import Keeper, Snapshot, keeper, read_picture
-from registry.stamp import read_version
+from registry.stamp import watch
 from tests.registry.rows import a_model, a_provider, a_reference, a_secret, an_alias
 from vault.models import Secret
 
@@ -37,7 +37,7 @@ def test_it_works() -> None:
     model = a_model("gpt", provider, aliases=["smart"], cost_per_1k=Decimal("0.5"), input_per_1k=Decimal("0.1"))
     seen = picture()
     (facts,) = seen.models
-    assert seen.version == read_version()
+    assert seen.version == watch.version()
     assert (facts.pk, facts.id, facts.name, facts.score) == (model.pk, "gpt", "m", model.score)
     assert (facts.cost_per_1k, facts.input_per_1k, facts.output_per_1k) == (0.5, Decimal("0.1"), None)
     assert (facts.capabilities, facts.aliases) == (frozenset({"chat", "completion"}), ("smart",))

@@ -9,7 +9,7 @@ from django.db import connection, models, transaction
 
 from registry import stamp
 from registry.models import Model, Provider, Stamp
-from registry.stamp import StampMissing, read_version
+from registry.stamp import StampMissing, watch
 from tests.registry.rows import a_model, a_provider, a_secret
 from vault.models import Secret
 
@@ -63,43 +63,43 @@ def rows() -> None:
 
 @pytest.mark.usefixtures("rows")
 def test_it_works() -> None:
-    before = read_version()
+    before = watch.version()
     Model.objects.update(weight=1)
-    assert read_version() == before + 1
+    assert watch.version() == before + 1
 
 
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_moves_it(change: Callable[[], object]) -> None:
-    before = read_version()
+    before = watch.version()
     change()
-    assert read_version() > before
+    assert watch.version() > before
 
 
 def test_a_loaded_dump_moves_it(tmp_path: Path) -> None:
     a_model()
     dump = tmp_path / "registry.json"
     call_command("dumpdata", "registry.provider", "registry.model", output=str(dump))
-    before = read_version()
+    before = watch.version()
     call_command("loaddata", str(dump), verbosity=0)
-    assert read_version() > before
+    assert watch.version() > before
 
 
 @pytest.mark.usefixtures("rows")
 def test_what_is_rolled_back_does_not_move_it() -> None:
-    before = read_version()
+    before = watch.version()
     with transaction.atomic():
         Model.objects.update(weight=1)
-        assert read_version() > before
+        assert watch.version() > before
         transaction.set_rollback(True)
-    assert read_version() == before
+    assert watch.version() == before
 
 
 @pytest.mark.usefixtures("rows")
 def test_other_tables_do_not_move_it() -> None:
-    before = read_version()
+    before = watch.version()
     Model.history.all().delete()
-    assert read_version() == before
+    assert watch.version() == before
 
 
 def test_there_is_one_row() -> None:
@@ -109,20 +109,20 @@ def test_there_is_one_row() -> None:
 def test_a_missing_row_is_said() -> None:
     Stamp.objects.all().delete()
     with pytest.raises(StampMissing, match="migrate"):
-        read_version()
+        watch.version()
 
 
 def test_a_row_made_anew_repeats_no_number() -> None:
-    before = read_version()
+    before = watch.version()
     Stamp.objects.all().delete()
-    stamp.install()
-    assert read_version() > before
+    stamp.watch.install()
+    assert watch.version() > before
 
 
 def test_to_install_again_changes_nothing() -> None:
-    before = read_version()
-    stamp.install()
-    assert (read_version(), stamp.missing_triggers()) == (before, set())
+    before = watch.version()
+    stamp.watch.install()
+    assert (watch.version(), stamp.watch.missing_triggers()) == (before, set())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -134,26 +134,26 @@ def test_triggers_come_back_after_a_table_was_remade() -> None:
         editor.alter_field(Model, weight, nullable)
         editor.alter_field(Model, nullable, weight)
     if connection.vendor == "sqlite":
-        assert stamp.missing_triggers()
+        assert stamp.watch.missing_triggers()
     call_command("migrate", "registry", verbosity=0)
-    assert not stamp.missing_triggers()
-    before = read_version()
+    assert not stamp.watch.missing_triggers()
+    before = watch.version()
     a_model()
-    assert read_version() > before
+    assert watch.version() > before
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_emptied_database_has_a_stamp() -> None:
-    before = read_version()
+    before = watch.version()
     call_command("flush", interactive=False, verbosity=0)
-    assert read_version() > before
+    assert watch.version() > before
 
 
 @pytest.mark.django_db(transaction=True)
 def test_nothing_happens_before_the_tables_are_there() -> None:
     raw("ALTER TABLE registry_model RENAME TO registry_model_away")
     try:
-        assert not stamp.tables_exist()
-        stamp.install()
+        assert not stamp.watch.tables_exist()
+        stamp.watch.install()
     finally:
         raw("ALTER TABLE registry_model_away RENAME TO registry_model")

@@ -14,7 +14,8 @@ from gateway.errors import GatewayError
 from gateway.exchange import Decision, Policy, Request
 from gateway.wire import bodies, embeddings, messages, openai, responses_relay
 from registry.board import board
-from registry.snapshot import SnapshotUnavailable, keeper
+from registry.keeper import SnapshotUnavailable
+from registry.snapshot import keeper
 
 _ENDPOINTS: Final[Mapping[str, Callable[[bytes, Mapping[str, Any], Policy], Request]]] = {
     "chat": openai.read_chat,
