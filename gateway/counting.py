@@ -7,10 +7,10 @@ from gateway.errors import PromptTooLong, ProviderFailure, Unavailable
 from gateway.exchange import Call, Request
 from gateway.patience import Patience
 from gateway.wire.fields import as_count, load
-from registry.snapshot import ModelFacts, keeper
+from registry.snapshot import ModelFacts, Snapshot
 
 
-def count(request: Request, patience: Patience, *, transport: Transport, call: Call) -> int:
+def count(request: Request, snapshot: Snapshot, patience: Patience, *, transport: Transport, call: Call) -> int:
     """Return the tokens of a prompt; raises a `CallerError` where no model could ever answer it.
 
     The number is the own of the provider whose model comes first, and an estimate where it does not or cannot tell, or
@@ -18,7 +18,7 @@ def count(request: Request, patience: Patience, *, transport: Transport, call: C
     booked nowhere.
     """
     try:
-        route = router.route(request, keeper.current())
+        route = router.route(request, snapshot)
     except (PromptTooLong, Unavailable):
         return request.estimate
     call.decisions.append(route.decision)

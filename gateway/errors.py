@@ -8,6 +8,8 @@
     │   ├── LengthRequired           411     length_required
     │   ├── BodyTooLarge             413     request_too_large
     │   ├── CrossSite                403     cross_site_request
+    │   ├── KeyInvalid               401     invalid_api_key
+    │   ├── NotAllowed               403     not_allowed
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
     │   ├── ModelNotFound            404     model_not_found
@@ -141,6 +143,20 @@ class CrossSite(CallerError):
 
     status = 403
     code = "cross_site_request"
+
+
+class KeyInvalid(CallerError):
+    """The caller shows no key, or one that opens nothing."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class NotAllowed(CallerError):
+    """The caller's key is a good one, but not for this."""
+
+    status = 403
+    code = "not_allowed"
 
 
 class NotFound(CallerError):

@@ -249,6 +249,8 @@ class Call:
     id: str
     endpoint: str
     began: float
+    key_id: str = ""
+    """The public id of the caller's key; empty for a caller without one."""
     stream: bool = False
     phase: str = ""
     explain: bool = False

@@ -55,7 +55,7 @@ def log(call: Call) -> None:
     last, used = call.last or Attempt("", ""), call.usage
     extra: dict[str, Any] = {
         "request_id": call.id,
-        "key_id": None,
+        "key_id": call.key_id or None,
         "model": last.model,
         "provider": last.provider,
         "status": call.status,

@@ -103,6 +103,7 @@ class Snapshot:
     """Names of aliases that are disabled or empty: no caller can use them, even where models carry them."""
     _by_id: Mapping[str, ModelFacts] = field(init=False, repr=False, compare=False)
     _groups: Mapping[str, AliasFacts] = field(init=False, repr=False, compare=False)
+    _parts: dict[frozenset[str], "Snapshot"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         carriers: dict[str, list[ModelFacts]] = {}
@@ -117,6 +118,7 @@ class Snapshot:
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
         object.__setattr__(self, "_by_id", MappingProxyType(by_id))
         object.__setattr__(self, "_groups", MappingProxyType(groups))
+        object.__setattr__(self, "_parts", {})
 
     @property
     def names(self) -> list[str]:
@@ -128,6 +130,19 @@ class Snapshot:
         if name in self._by_id:
             return (self._by_id[name],)
         return tuple(model for model, _ in self._groups[name].targets) if name in self._groups else ()
+
+    def only(self, names: frozenset[str]) -> "Snapshot":
+        """The part of it that somebody sees who may use the models of these names; the same object each time.
+
+        The name of an alias brings its models along, and of every other alias there is what these models leave of it.
+        """
+        if names not in self._parts:
+            seen = {model.pk: model for name in names for model in self.named(name)}
+            models = tuple(model for model in self.models if model.pk in seen)
+            rest = {name: _as_before(alias, seen) for name, alias in self.aliases.items()}
+            aliases = {name: alias for name, alias in rest.items() if alias.targets}
+            self._parts[names] = Snapshot(self.version, models, aliases, self.closed | (rest.keys() - aliases.keys()))
+        return self._parts[names]
 
     def alias(self, name: str) -> AliasFacts | None:
         """The group of that name, be it a row or the short form; None for the id of a model and for what is unknown."""
@@ -203,7 +218,7 @@ def _alias_facts(row: Alias, models: Mapping[int, ModelFacts]) -> AliasFacts:
 
 
 def _as_before(alias: AliasFacts, models: Mapping[int, ModelFacts]) -> AliasFacts:
-    """The alias as it was, of models as they are."""
+    """The alias as it was, of models as they are and of no others."""
     return replace(alias, targets=tuple((models[m.pk], weight) for m, weight in alias.targets if m.pk in models))
 
 

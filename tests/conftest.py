@@ -7,6 +7,7 @@ import openai
 import orjson
 import pytest
 
+from accounts import picture
 from gateway.cooldown import Cooldowns, cooldowns
 from registry.board import Board, board
 from registry.snapshot import Keeper, keeper
@@ -89,6 +90,7 @@ def sdk(trio: Gateway) -> Iterator[openai.OpenAI]:
 def _picture_starts_afresh() -> None:
     """Let no test route on the rows of the one before it, whose transaction took the stamp back as well."""
     Keeper.__init__(keeper)
+    picture.Keeper.__init__(picture.keeper)
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,12 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
 application = get_wsgi_application()
 
-from gateway import probing  # noqa: E402 - models exist only once Django is set up
+from accounts import picture as accounts  # noqa: E402 - models exist only once Django is set up
+from gateway import probing  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
 
 keeper.start()
+accounts.keeper.start()
 board.poll.start()
 probing.poll.start()

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from accounts.models import Scope
 from gateway.adapters.transport import transport
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Call, Once, Policy
@@ -17,13 +18,14 @@ from gateway.patience import Patience
 from gateway.router import AUTO
 from gateway.views.base import GenerationView
 from gateway.wire import chat, openai, sse
-from registry.snapshot import keeper
 
 _FLOW = FLOWS["adversarial"]
 
 
 class Adversarial(GenerationView[Wish]):
     """The flow of the same name under a format of its own."""
+
+    scope = Scope.ADVERSARIAL
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Wish:
         """Return what a body asks: a `prompt`, or `messages`, with an optional `system`."""
@@ -35,7 +37,7 @@ class Adversarial(GenerationView[Wish]):
 
     def produce(self, asked: Wish, patience: Patience) -> Generator[bytes]:
         """Yield the result, as the last of the events where a stream was asked for."""
-        happening = events(_FLOW, asked, keeper.current(), patience, transport=transport, call=self.call)
+        happening = events(_FLOW, asked, self.snapshot, patience, transport=transport, call=self.call)
         with closing(happening):
             for event in happening:
                 if asked.stream:

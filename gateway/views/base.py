@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import orjson
 from django.conf import settings
@@ -21,8 +21,20 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
+from accounts.facts import KeyFacts
+from accounts.models import Scope
 from gateway import journal, policy
-from gateway.errors import CallerLeft, CrossSite, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
+from gateway.authentication import ClientKeys
+from gateway.errors import (
+    CallerLeft,
+    CrossSite,
+    GatewayError,
+    MethodNotAllowed,
+    NotAllowed,
+    PhaseFailed,
+    Unavailable,
+    Unexpected,
+)
 from gateway.exchange import CALLER_LEFT, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
@@ -31,6 +43,7 @@ from gateway.patience import Patience
 from gateway.wire import bodies, openai, sse
 from registry import threads
 from registry.keeper import SnapshotUnavailable
+from registry.snapshot import Snapshot, keeper
 
 logger = logging.getLogger("gateway.views")
 
@@ -43,7 +56,9 @@ _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class GatewayView(APIView):
     """An endpoint of the API. Every refusal leaves it in OpenAI's shape with a request id."""
 
-    authentication_classes = []
+    scope: ClassVar[Scope | None] = None
+    """What a key must be good for; None where any key will do."""
+    authentication_classes = [ClientKeys]
     permission_classes = []
     parser_classes = []
     renderer_classes = [JSONRenderer]
@@ -52,6 +67,7 @@ class GatewayView(APIView):
     may_be_linked: ClassVar[bool] = False
     """Whether a page of another site may lead here, since nothing is done and nothing is private."""
     call: Call
+    key: KeyFacts | None = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -69,6 +85,22 @@ class GatewayView(APIView):
             raise CrossSite("A page of another site may not call this endpoint.")
         super().initial(request, *args, **kwargs)
 
+    def perform_authentication(self, request: RestRequest) -> None:
+        """Find out who calls; raises `KeyInvalid` and, where nobody can say, `Unavailable`."""
+        self.key = cast("KeyFacts | None", request.auth)
+        self.call.key_id = self.key.public_id if self.key else ""
+
+    def check_permissions(self, request: RestRequest) -> None:
+        """Refuse a key that is not for this endpoint."""
+        if self.key and self.scope and self.key.scopes and self.scope not in self.key.scopes:
+            raise NotAllowed(f"This key is not for {request.path}: it is for {', '.join(sorted(self.key.scopes))}.")
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry, as far as the caller's key may see it."""
+        whole = keeper.current()
+        return whole.only(self.key.models) if self.key and self.key.models else whole
+
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""
         error = _told(exc, self.call)
@@ -78,6 +110,8 @@ class GatewayView(APIView):
         response = self.json(body, status=error.status)
         if error.status == 405:
             response["Allow"] = ", ".join(self.allowed_methods)
+        if error.status == 401:
+            response["WWW-Authenticate"] = "Bearer"
         if error.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         if self.call.attempts and type(error) is not Unavailable:
@@ -280,7 +314,7 @@ def _as_gateway_error(exc: Exception) -> GatewayError:
     if isinstance(exc, GatewayError):
         return exc
     if isinstance(exc, SnapshotUnavailable):
-        return Unavailable("The registry cannot be read now.", retry_after=1)
+        return Unavailable("The registry or the keys cannot be read now.", retry_after=1)
     if isinstance(exc, APIException) and exc.status_code == 405:
         return MethodNotAllowed(str(exc.detail))
     return Unexpected("The gateway made a mistake; its log has the details under this request's id.")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any
 
+from accounts.models import Scope
 from gateway import escalation, flows, router
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import transport
@@ -14,7 +15,6 @@ from gateway.flows.run import deltas
 from gateway.patience import Patience
 from gateway.views.base import GenerationView
 from gateway.wire import completions, openai
-from registry.snapshot import keeper
 
 Walk = Callable[..., Generator[Delta]]
 
@@ -34,7 +34,7 @@ class ModelView(GenerationView[Request]):
                 yield piece.raw
 
     def _answer(self, asked: Request, patience: Patience) -> Generator[Delta]:
-        snapshot = keeper.current()
+        snapshot = self.snapshot
         if flow := flows.named(asked.model):
             return deltas(flow, asked, snapshot, patience, transport=transport, call=self.call)
         try:
@@ -58,6 +58,8 @@ class ModelView(GenerationView[Request]):
 class ChatCompletions(ModelView):
     """Chat in OpenAI's format, streamed or whole."""
 
+    scope = Scope.CHAT
+
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the chat that a body asks for."""
         return openai.read_chat(raw, body, wishes)
@@ -65,6 +67,8 @@ class ChatCompletions(ModelView):
 
 class Completions(ModelView):
     """Text that goes on from a prompt, in OpenAI's format, streamed or whole."""
+
+    scope = Scope.COMPLETIONS
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the completion that a body asks for."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from accounts.models import Scope
 from gateway import flows
 from gateway.errors import InvalidRequest
 from gateway.exchange import Policy, Request
@@ -12,6 +13,8 @@ from gateway.wire import embeddings
 
 class Embeddings(ModelView):
     """Vectors of texts, by the model that is named and no other."""
+
+    scope = Scope.EMBEDDINGS
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return what a body asks for."""

@@ -1,21 +1,24 @@
 """`/health`, `/health/live` and `/health/ready`: what balancers and orchestrators ask."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from accounts import picture as accounts
 from gateway import drain
 from gateway.router import is_callable
 from registry import threads
-from registry.keeper import SnapshotUnavailable
+from registry.keeper import Keeps, SnapshotUnavailable
 from registry.snapshot import keeper
 from vault import keycheck
 from vault.crypto import KeyProblem
 from vault.ring import get_ring
 
 _STALE_SECONDS = 10.0
+_KEEPERS: Final[Mapping[str, Keeps[Any]]] = {"registry": keeper, "accounts": accounts.keeper}
 _pool = threads.Pool(1)  # of its own, so that no busy page of the admin makes a gateway look unready
 
 
@@ -29,10 +32,12 @@ def health(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    faults = [fault for fault in (stopping, _pool.run(_database_fault), _registry_fault(), _stale()) if fault]
-    warnings = [] if faults else _warnings()
+    found = (stopping, _pool.run(_database_fault), _registry_fault(), _accounts_fault(), *map(_stale, _KEEPERS))
+    faults = [fault for fault in found if fault]
+    warnings = [] if faults else [fault for fault in map(_warning, _KEEPERS) if fault]
     status = "unavailable" if faults else "degraded" if warnings else "ready"
-    body: dict[str, Any] = {"status": status, "reasons": faults + warnings}
+    notes = [] if faults or accounts.keeper.current().needs_key else [f"accounts: {accounts.OPEN}"]
+    body: dict[str, Any] = {"status": status, "reasons": faults + warnings, "notes": notes}
     return JsonResponse(body, status=503 if faults else 200)
 
 
@@ -56,11 +61,19 @@ def _registry_fault() -> str:
     return "" if any(is_callable(model) for model in snapshot.models) else "registry: no model can be called"
 
 
-def _warnings() -> list[str]:
-    fault = keeper.status().fault
-    return [f"registry: {fault}"] if fault else []
+def _accounts_fault() -> str:
+    try:
+        accounts.keeper.current()
+    except SnapshotUnavailable:
+        return "accounts: cannot be read"
+    return ""
 
 
-def _stale() -> str:
-    age = keeper.status().age_seconds
-    return f"registry: last read {age:.0f} s ago" if age > _STALE_SECONDS else ""
+def _warning(name: str) -> str:
+    fault = _KEEPERS[name].status().fault
+    return f"{name}: {fault}" if fault else ""
+
+
+def _stale(name: str) -> str:
+    age = _KEEPERS[name].status().age_seconds
+    return f"{name}: last read {age:.0f} s ago" if age > _STALE_SECONDS else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from accounts.models import Scope
 from gateway import counting
 from gateway.adapters.transport import transport
 from gateway.errors import GatewayError
@@ -17,6 +18,8 @@ from gateway.wire import anthropic, messages
 
 class Messages(ModelView):
     """A message, streamed or whole."""
+
+    scope = Scope.MESSAGES
 
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the message that a body asks for."""
@@ -44,5 +47,5 @@ class CountTokens(Messages):
 
     def produce(self, asked: Request, patience: Patience) -> Generator[bytes]:
         """Yield the number."""
-        counted = counting.count(asked, patience, transport=transport, call=self.call)
+        counted = counting.count(asked, self.snapshot, patience, transport=transport, call=self.call)
         yield orjson.dumps({"input_tokens": counted})

@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, ModelNotFound
 from gateway.router import is_callable
 from gateway.views.base import GatewayView
 from gateway.wire import anthropic, openai
-from registry.snapshot import AliasFacts, ModelFacts, keeper
+from registry.snapshot import AliasFacts, ModelFacts
 
 _OWN: Final = "tokenhub"
 
@@ -45,7 +45,7 @@ class ModelList(_Models):
 
     def get(self, request: RestRequest) -> HttpResponse:
         """Return them by id."""
-        snapshot = keeper.current()
+        snapshot = self.snapshot
         listed = [self._write_model(model) for model in snapshot.models if is_callable(model)]
         groups = [self._write(alias.name) for alias in snapshot.aliases.values() if _is_callable(alias)]
         virtual = [self._write(f"{flows.PREFIX}{name}") for name in flows.FLOWS if listed]
@@ -60,7 +60,7 @@ class ModelDetail(_Models):
         """Return it; 404 when it does not exist or cannot be called."""
         if flows.named(name):
             return self.json(self._write(name))
-        found = [model for model in keeper.current().named(name) if is_callable(model)]
+        found = [model for model in self.snapshot.named(name) if is_callable(model)]
         if not found:
             raise ModelNotFound(f"The model {name!r} does not exist.", param="model")
         return self.json(self._write_model(found[0]))

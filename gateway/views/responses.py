@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
+from accounts.models import Scope
 from gateway.errors import GatewayError
 from gateway.exchange import Policy, Request
 from gateway.patience import Patience
@@ -14,6 +15,8 @@ from gateway.wire.responses_writers import StreamEnd
 
 class Responses(ModelView):
     """A response, streamed or whole."""
+
+    scope = Scope.RESPONSES
 
     end: StreamEnd
 

@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from accounts.models import Pepper
+from accounts.picture import OPEN
 from registry.models import Model, Provider
+from tests.accounts.rows import a_key
 from tests.server import Gateway, model
 from vault.models import KeyCheck
+
+READY = {"status": "ready", "reasons": []}
 
 
 def serving() -> None:
@@ -19,7 +24,7 @@ def serving() -> None:
 def test_it_works(client: Client) -> None:
     serving()
     answer = client.get("/health/ready")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reasons": []})
+    assert (answer.status_code, answer.json()) == (200, READY | {"notes": [f"accounts: {OPEN}"]})
     for path in ("/health", "/health/live"):
         assert client.get(path).json() == {"status": "healthy"}
 
@@ -31,10 +36,28 @@ def test_it_is_only_looked_at(client: Client, path: str) -> None:
 
 
 @pytest.mark.django_db
+def test_nothing_is_to_be_noted_once_there_is_a_key(client: Client) -> None:
+    serving()
+    a_key()
+    assert client.get("/health/ready").json() == READY | {"notes": []}
+
+
+@pytest.mark.django_db
+def test_keys_that_cannot_be_checked_are_told(client: Client) -> None:
+    serving()
+    a_key()
+    Pepper.objects.all().delete()
+    Pepper.objects.create(value="no hex at all")
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["reasons"][0].startswith("accounts: the pepper of the client keys")
+
+
+@pytest.mark.django_db
 def test_without_a_model_nothing_is_ready(client: Client) -> None:
     answer = client.get("/health/ready")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "unavailable", "reasons": ["registry: no model can be called"]}
+    assert answer.json() == {"status": "unavailable", "reasons": ["registry: no model can be called"], "notes": []}
 
 
 @pytest.mark.django_db

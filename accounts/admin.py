@@ -1,0 +1,222 @@
+"""The admin of teams and client keys: a key is shown once, and leads see their own teams only."""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.cache import add_never_cache_headers
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST
+
+from accounts import keys
+from accounts.forms import KeyEdit, KeyFields, Rotation
+from accounts.models import ApiKey, Team
+from accounts.picture import keeper
+from registry.forms import MergesEdits
+from registry.row_admin import RowAdmin
+
+OPEN_WARNING = (
+    "No key is needed: /v1 is open to whoever reaches it. It closes with the first key, or by TOKENHUB_REQUIRE_KEY."
+)
+admin.site.index_template = "accounts/admin_index.html"
+
+
+def sees_all(request: HttpRequest) -> bool:
+    """Whether somebody manages every team, not only those that they lead."""
+    return request.user.has_perm("accounts.all_teams")
+
+
+class OfOwnTeams(RowAdmin):
+    """Rows of teams, of which leads see their own; `team_field` leads from a row to its team, empty for the team."""
+
+    team_field = "team"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return what somebody may see."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows if sees_all(request) else rows.filter(**{self._of_lead: request.user}).distinct()
+
+    def get_history_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Return the old versions that somebody may see: those of rows of their teams, and of then."""
+        versions: QuerySet[Any] = super().get_history_queryset(request, *args, **kwargs)
+        own = self.team_field or "id"
+        led = Team.objects.filter(leads=request.user.pk)
+        return versions if sees_all(request) else versions.filter(**{f"{own}__in": led.values("pk")})
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_view_permission(request, obj) and self._is_of_own(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_change_permission(request, obj) and self._is_of_own(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_delete_permission(request, obj) and self._is_of_own(request, obj)
+
+    @property
+    def _of_lead(self) -> str:
+        return f"{self.team_field}__leads" if self.team_field else "leads"
+
+    def _is_of_own(self, request: HttpRequest, obj: Model | None) -> bool:
+        if obj is None or sees_all(request):
+            return True
+        team = getattr(obj, f"{self.team_field}_id") if self.team_field else obj.pk
+        return Team.objects.filter(pk=team, leads=request.user.pk).exists()
+
+
+@admin.register(Team)
+class TeamAdmin(OfOwnTeams):
+    """Teams."""
+
+    team_field = ""
+    edit_form = MergesEdits
+    list_display = ["name", "enabled", "number_of_keys", "note"]
+    list_editable = ["enabled"]
+    search_fields = ["name", "note"]
+    filter_horizontal = ["leads"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "enabled", "leads", "note"],
+                "description": "Leads need an account of the staff and the permissions to view and change API keys; "
+                "they see the rows of their own teams only.",
+            },
+        )
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Teams with the number of their keys."""
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(key_count=Count("keys", distinct=True))
+        return rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Let nobody make themselves a lead but those who manage every team."""
+        return [] if sees_all(request) else ["name", "enabled", "leads"]
+
+    @admin.display(description="keys", ordering="key_count")
+    def number_of_keys(self, team: Any) -> int:
+        """How many keys it has, good or not."""
+        return int(team.key_count)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(OfOwnTeams):
+    """Client keys."""
+
+    form = KeyFields
+    edit_form = KeyEdit
+    change_form_template = "accounts/apikey_change_form.html"
+    list_display = ["name", "begins_with", "team", "enabled", "expires_at", "scopes_of_it", "models_of_it"]
+    list_editable = ["enabled"]
+    list_filter = ["team", "enabled"]
+    list_select_related = ["team"]
+    search_fields = ["name", "public_id", "team__name", "note"]
+    readonly_fields = ["begins_with", "created_at", "rotated_at", "old_until"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "team", "enabled", "expires_at", "note"],
+                "description": "The key itself is shown once, when it is made. Every worker obeys a change within a "
+                "second.",
+            },
+        ),
+        ("What it may use", {"fields": ["scopes", "allowed_models"]}),
+        ("The key", {"fields": ["begins_with", "created_at", "rotated_at", "old_until"]}),
+    ]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the address that makes a new secret."""
+        rotate = path("<int:pk>/rotate/", self.admin_site.admin_view(self.rotate_view), name="accounts_apikey_rotate")
+        return [rotate, *cast(list[URLPattern], super().get_urls())]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list, with a warning while no key is needed."""
+        if request.method == "GET" and is_open():
+            messages.warning(request, OPEN_WARNING)
+        return super().changelist_view(request, extra_context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The page of a key, with the form that rotates it."""
+        more = {**(extra_context or {}), "rotation": Rotation()}
+        return cast(HttpResponse, super().change_view(request, object_id, form_url, more))
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer leads their own teams, of which they have to choose one."""
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "team" and field is not None and not sees_all(request):
+            field.queryset = Team.objects.filter(leads=request.user.pk)
+            field.required = True
+        return field
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """Save; a new key gets its secret."""
+        token = "" if change else keys.issue(obj)
+        super().save_model(request, obj, form, change)
+        request._new_key = token  # type: ignore[attr-defined]  # noqa: SLF001 - for the page that follows
+
+    @sensitive_variables()
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the new key: in the answer itself, since whatever is stored for a next page is stored somewhere."""
+        return self._shown(request, obj, request._new_key)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+
+    @method_decorator(require_POST)
+    @sensitive_variables()
+    def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Give a key a new secret, and show it."""
+        form = Rotation(request.POST)
+        with transaction.atomic():
+            key = get_object_or_404(self.get_queryset(request).select_for_update(of=("self",)), pk=pk)
+            if not self.has_change_permission(request, key) or not form.is_valid():
+                raise PermissionDenied
+            token = keys.rotate(key, overlap=timedelta(hours=form.overlap_hours()))
+            key._change_reason = "a new secret"  # noqa: SLF001 - how simple_history is told
+            key.save()
+        return self._shown(request, key, token)
+
+    @sensitive_variables()
+    def _shown(self, request: HttpRequest, key: ApiKey, token: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"The key of {key.name}",
+            "opts": self.opts,
+            "key": key,
+            "token": token,
+        }
+        response = TemplateResponse(request, "accounts/key_shown.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    @admin.display(description="key", ordering="public_id")
+    def begins_with(self, key: ApiKey) -> str:
+        """What tells it from others, in logs too."""
+        return f"{keys.PREFIX}_{key.public_id}_…" if key.public_id else "-"
+
+    @admin.display(description="scopes")
+    def scopes_of_it(self, key: ApiKey) -> str:
+        """In a line."""
+        return ", ".join(key.scopes) or "all"
+
+    @admin.display(description="models")
+    def models_of_it(self, key: ApiKey) -> str:
+        """In a line."""
+        return ", ".join(key.allowed_models) or "all"
+
+
+def is_open() -> bool:
+    """Whether callers need no key, as the database says now."""
+    keeper.refresh()
+    return not keeper.current().needs_key

@@ -1,0 +1,78 @@
+"""Makes a client key and prints it, alone on a line and this once."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import durations, keys
+from accounts.models import ApiKey, Scope, Team
+from registry.models import Alias, Model
+from vault.crypto import KeyProblem, Unopenable
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+class Command(BaseCommand):
+    """`createkey --name N [--team T] [--scopes chat,embeddings] [--models a,b] [--expires 90d]`."""
+
+    help = "Make a client key. It is printed alone on stdout and never shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--name", required=True, help="who uses it, and for what")
+        parser.add_argument("--team", help="the team that it belongs to; a new one is made")
+        parser.add_argument(
+            "--scopes", type=_listed, default=[], metavar="A,B", help=f"endpoints: {', '.join(Scope.values)}; all"
+        )
+        parser.add_argument(
+            "--models", type=_listed, default=[], metavar="A,B", help="ids and aliases that it may use; all"
+        )
+        parser.add_argument("--expires", metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            with transaction.atomic():
+                token = self._make(options)
+        except ValidationError as error:
+            faults = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+            raise CommandError(f"No key was made: {faults}") from None
+        except (KeyProblem, Unopenable) as problem:
+            raise CommandError(f"The vault cannot be used, no key was made: {problem}") from None
+        self.stdout.write(token)
+
+    def _make(self, options: dict[str, Any]) -> str:
+        key = ApiKey(name=options["name"], scopes=options["scopes"], allowed_models=options["models"])
+        if options["team"]:
+            key.team = self._team(options["team"])
+        if options["expires"]:
+            key.expires_at = self._moment(options["expires"])
+        token = keys.issue(key)
+        key.full_clean()
+        key.save()
+        for name in self._unknown(options["models"]):
+            self.stderr.write(f"There is no model or alias {name} yet.")
+        return token
+
+    def _team(self, name: str) -> Team:
+        if found := Team.objects.filter(name=name).first():
+            return found
+        team = Team(name=name)
+        team.full_clean()
+        team.save()
+        return team
+
+    def _moment(self, text: str) -> Any:
+        try:
+            return durations.moment(text, timezone.now())
+        except (ValueError, OverflowError) as error:
+            raise CommandError(f"--expires: {error}.") from None
+
+    def _unknown(self, names: list[str]) -> list[str]:
+        known = set(Alias.objects.values_list("name", flat=True))
+        for public_id, aliases in Model.objects.values_list("public_id", "aliases"):
+            known |= {public_id, *aliases}
+        return [name for name in names if name not in known]
