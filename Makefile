@@ -62,7 +62,7 @@ format: $(DEV) ## Put the code into its one format
 test-postgres: $(DEV) ## Run the tests that touch the database on PostgreSQL, at DATABASE_URL
 	@test -n "$$DATABASE_URL" || { echo "Say where PostgreSQL is: make test-postgres DATABASE_URL=postgres://user@127.0.0.1:5432/test"; exit 2; }
 	@echo "== pytest on PostgreSQL"
-	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry
+	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry tests/accounts
 
 bench: $(RUNTIME) ## Measure the gateway's own cost
 	@$(ALONE) $(BIN)/python -m bench

@@ -42,14 +42,12 @@ class OfOwnTeams(RowAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return what somebody may see."""
         rows: QuerySet[Any] = super().get_queryset(request)
-        return rows if sees_all(request) else rows.filter(**{self._of_lead: request.user}).distinct()
+        return rows if sees_all(request) else self._led(request, rows)
 
     def get_history_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Return the old versions that somebody may see: those of rows of their teams, and of then."""
         versions: QuerySet[Any] = super().get_history_queryset(request, *args, **kwargs)
-        own = self.team_field or "id"
-        led = Team.objects.filter(leads=request.user.pk)
-        return versions if sees_all(request) else versions.filter(**{f"{own}__in": led.values("pk")})
+        return versions if sees_all(request) else self._led(request, versions)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Ask for the permission, and for the team."""
@@ -63,9 +61,9 @@ class OfOwnTeams(RowAdmin):
         """Ask for the permission, and for the team."""
         return super().has_delete_permission(request, obj) and self._is_of_own(request, obj)
 
-    @property
-    def _of_lead(self) -> str:
-        return f"{self.team_field}__leads" if self.team_field else "leads"
+    def _led(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        led = Team.objects.filter(leads=request.user.pk)
+        return rows.filter(**{f"{self.team_field or 'id'}__in": led.values("pk")})
 
     def _is_of_own(self, request: HttpRequest, obj: Model | None) -> bool:
         if obj is None or sees_all(request):

@@ -14,8 +14,25 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from accounts.books import Attempt, Call, Price, Spend
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
+
+# Django and everybody else look for the tables here.
+__all__ = [
+    "AccountsStamp",
+    "ApiKey",
+    "Attempt",
+    "Call",
+    "Limited",
+    "Pepper",
+    "Price",
+    "Scope",
+    "Spend",
+    "Team",
+    "validate_models",
+    "validate_scopes",
+]
 
 _PEPPER_BYTES: Final = 32
 _THE_PEPPER: Final = uuid.UUID("5ea50000-0000-4000-8000-000000000001")  # there is one; its seal is bound to this id

@@ -1,27 +1,55 @@
-"""What tokens cost: integer micro-dollars from the prices of a model."""
+"""What tokens cost: whole micro-dollars, reckoned from whole pico-dollars a token so that nothing is rounded twice."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 from registry.snapshot import ModelFacts
 
-_MICRO_DOLLARS_PER_1K = Decimal(1000)  # a dollar for 1,000 tokens is 1,000 micro-dollars for one
+_PICO_A_TOKEN: Final = 10**9  # of a dollar for 1,000 tokens; prices have nine decimals, so this is exact
+_PICO_A_MICRO: Final = 10**6
 
 
-def cost_micro(model: ModelFacts, *, uncached: int, cache_read: int, cache_write: int, output: int) -> int:
-    """Return the cost of an answer in micro-dollars, rounded once at the end.
+class Prices(NamedTuple):
+    """What one token costs, in pico-dollars."""
 
-    A price that the model does not say is its `cost_per_1k`; cached input without a price of its own costs what other
-    input does.
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+
+    def cost_micro(self, *, uncached: int, cache_read: int, cache_write: int, output: int) -> int:
+        """Return the cost of an answer in micro-dollars, rounded once at the end, half up."""
+        pico = (
+            uncached * self.input + cache_read * self.cache_read + cache_write * self.cache_write + output * self.output
+        )
+        return (pico + _PICO_A_MICRO // 2) // _PICO_A_MICRO
+
+
+_known: dict[int, tuple[ModelFacts, Prices]] = {}
+
+
+def prices_of(model: ModelFacts) -> Prices:
+    """Return the prices of a model.
+
+    One that the row does not say is its `cost_per_1k`; cached input without a price of its own costs what other input
+    does.
     """
+    known = _known.get(model.pk)
+    if known is None or known[0] is not model:
+        known = _known[model.pk] = (model, _reckoned(model))
+    return known[1]
+
+
+def _reckoned(model: ModelFacts) -> Prices:
     general = Decimal(str(model.cost_per_1k))
     price_in = _first(model.input_per_1k, general)
-    amount = (
-        uncached * price_in
-        + cache_read * _first(model.cache_read_per_1k, price_in)
-        + cache_write * _first(model.cache_write_per_1k, price_in)
-        + output * _first(model.output_per_1k, general)
+    told = (
+        price_in,
+        _first(model.output_per_1k, general),
+        _first(model.cache_read_per_1k, price_in),
+        _first(model.cache_write_per_1k, price_in),
     )
-    return int((amount * _MICRO_DOLLARS_PER_1K).quantize(Decimal(1), ROUND_HALF_UP))
+    return Prices(*(round(price * _PICO_A_TOKEN) for price in told))
 
 
 def _first(price: Decimal | None, otherwise: Decimal) -> Decimal:

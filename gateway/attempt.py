@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from accounts.prices import cost_micro
+from accounts.prices import Prices, prices_of
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
@@ -14,7 +14,6 @@ from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, Provi
 from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Request, Usage
 from gateway.metrics import standings
 from gateway.patience import Patience
-from registry.snapshot import ModelFacts
 
 
 def run(
@@ -29,6 +28,7 @@ def run(
     began = time.monotonic()
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
+    record.prices = prices_of(model)
     try:
         record.dropped = adapter.dropped(request, model)
         with (
@@ -53,7 +53,6 @@ def run(
     finally:
         cooldowns.released(permit)
         record.ms = _milliseconds_since(began)
-        record.cost_micro = cost_of(model, record.usage)
 
 
 def _counted(
@@ -68,7 +67,8 @@ def _counted(
     try:
         for piece in pieces:
             if isinstance(piece, Finish):
-                record.reason, told = piece.reason, piece.usage
+                told = piece.usage
+                _note_end(record, piece, told or replace(so_far, output=max(so_far.output, seen), estimated=True))
                 continue
             if isinstance(piece, Usage):
                 so_far = piece
@@ -82,10 +82,20 @@ def _counted(
         is_cut_off = False
         raise
     finally:
-        if told is not None:
-            record.usage = told
-        elif seen or (is_cut_off and clock.has_asked):
-            record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
+        if told is None and (seen or (is_cut_off and clock.has_asked)):
+            _note_usage(record, replace(so_far, output=max(so_far.output, seen), estimated=True))
+
+
+def _note_end(record: Attempt, end: Finish, used: Usage) -> None:
+    record.reason, record.is_finished = end.reason, True
+    _note_usage(record, used)
+
+
+def _note_usage(record: Attempt, used: Usage) -> None:
+    record.usage = used
+    record.cost_micro = Prices(*record.prices).cost_micro(
+        uncached=used.uncached, cache_read=used.cache_read, cache_write=used.cache_write, output=used.output
+    )
 
 
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:
@@ -107,17 +117,6 @@ def _note_words(record: Attempt, permit: Permit, began: float) -> None:
         record.ttft_ms = _milliseconds_since(began)
         cooldowns.succeeded(permit)
         standings.answered(permit.model.pk, record.ttft_ms)
-
-
-def cost_of(model: ModelFacts, used: Usage) -> int:
-    """Return what an answer of this usage costs, in micro-dollars."""
-    return cost_micro(
-        model,
-        uncached=used.uncached,
-        cache_read=used.cache_read,
-        cache_write=used.cache_write,
-        output=used.output,
-    )
 
 
 def _milliseconds_since(began: float) -> float:

@@ -1,5 +1,6 @@
 """A worker that was told to stop: it says so, lets streams finish until a deadline, and ends the rest in order."""
 
+from collections.abc import Callable
 from typing import Final
 
 import gevent
@@ -10,6 +11,7 @@ from gateway.patience import Patience
 _CUT_SECONDS: Final = 2.0
 
 _draining = False
+_last_things: list[Callable[[], None]] = []
 
 
 def is_draining() -> bool:
@@ -22,6 +24,17 @@ def begin(seconds: float) -> None:
     global _draining  # noqa: PLW0603 - a process stops once
     _draining = True
     gevent.get_hub().loop.timer(seconds).start(_end_all)
+
+
+def at_end(last_thing: Callable[[], None]) -> None:
+    """Have something done when the last answer is out, before the process ends."""
+    _last_things.append(last_thing)
+
+
+def over() -> None:
+    """Do what was left for the end; called when no request is under way any more."""
+    for last_thing in _last_things:
+        last_thing()
 
 
 def _end_all() -> None:

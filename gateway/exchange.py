@@ -1,5 +1,6 @@
 """What passes between the rooms of the gateway: a request, the pieces of an answer, the record of how it was made."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
@@ -237,6 +238,10 @@ class Attempt:
     ttft_ms: float | None = None
     reason: str = ""
     usage: Usage = field(default_factory=Usage)
+    is_finished: bool = False
+    """Whether its end has come, though its last bytes may not have gone out."""
+    prices: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Pico-dollars a token: input, output, cache read, cache write."""
     cost_micro: int = 0
     dropped: Sequence[str] = ()
     """The caller's fields that had no counterpart in the provider's language."""
@@ -249,8 +254,19 @@ class Call:
     id: str
     endpoint: str
     began: float
+    at: float = field(default_factory=time.time)
+    """When it began, in unix seconds; `began` is on the clock that only goes forward."""
     key_id: str = ""
     """The public id of the caller's key; empty for a caller without one."""
+    key: int | None = None
+    team: int | None = None
+    """The primary keys of the caller's key and its team."""
+    asked: str = ""
+    """What the caller named as the model."""
+    session: str = ""
+    user: str = ""
+    is_booked: bool = False
+    """Whether the ledger is to know of it."""
     stream: bool = False
     phase: str = ""
     explain: bool = False

@@ -7,13 +7,16 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from gateway.exchange import Attempt, Call
+from accounts.entries import AttemptEntry, CallEntry
+from gateway.exchange import Attempt, Call, Decision, Excluded
 
 _FIELD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _LONGEST_HEADER: Final = 1000
+_MOST_RANKED: Final = 20
+_MOST_EXCLUDED: Final = 50
 
 logger = logging.getLogger("gateway.calls")
 
@@ -50,6 +53,63 @@ def decision(call: Call) -> dict[str, Any]:
     }
 
 
+def entry(call: Call, *, is_final: bool = True) -> CallEntry:
+    """Return what the ledger is to know of a call, which has ended or is about to."""
+    return CallEntry(
+        id=call.id,
+        at=call.at,
+        endpoint=call.endpoint,
+        status=call.status or 200,
+        error=call.error,
+        stream=call.stream,
+        key=call.key,
+        team=call.team,
+        asked=call.asked,
+        session=call.session,
+        user=call.user,
+        ms=_milliseconds(call),
+        attempts=[_attempt(each) for each in call.attempts],
+        decisions=[_short(made) for made in call.decisions],
+        is_final=is_final,
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptEntry:
+    used = attempt.usage
+    return AttemptEntry(
+        model=attempt.model,
+        provider=attempt.provider,
+        phase=attempt.phase,
+        status=attempt.status or (200 if attempt.is_finished else 0),
+        error=attempt.error,
+        ms=attempt.ms,
+        ttft_ms=attempt.ttft_ms,
+        reason=attempt.reason,
+        uncached=used.uncached,
+        cache_read=used.cache_read,
+        cache_write=used.cache_write,
+        output=used.output,
+        reasoning=used.reasoning,
+        estimated=used.estimated,
+        cost_micro=attempt.cost_micro,
+        prices=(*attempt.prices,),  # a plain tuple, which is what JSON knows
+        dropped=attempt.dropped,
+    )
+
+
+def _short(made: Decision) -> Decision:
+    """Return a decision without the tail of its lists, which may be as long as the registry."""
+    if len(made.ranked) <= _MOST_RANKED and len(made.excluded) <= _MOST_EXCLUDED:
+        return made
+    left = len(made.excluded) - _MOST_EXCLUDED
+    more = [Excluded("", f"and {left} more")] if left > 0 else []
+    return replace(made, ranked=made.ranked[:_MOST_RANKED], excluded=[*made.excluded[:_MOST_EXCLUDED], *more])
+
+
+def _milliseconds(call: Call) -> float:
+    return round((time.monotonic() - call.began) * 1000, 1)
+
+
 def log(call: Call) -> None:
     """Write the line of a call that has ended; at the level of debug with its decision."""
     last, used = call.last or Attempt("", ""), call.usage
@@ -66,7 +126,7 @@ def log(call: Call) -> None:
         "output_tokens": used.output,
         "estimated": used.estimated,
         "cost_micro": call.cost_micro,
-        "ms": round((time.monotonic() - call.began) * 1000, 1),
+        "ms": _milliseconds(call),
         "ttft_ms": last.ttft_ms,
     }
     if logger.isEnabledFor(logging.DEBUG):

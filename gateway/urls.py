@@ -6,6 +6,7 @@ from gateway.views import health
 from gateway.views.adversarial import Adversarial
 from gateway.views.chat import ChatCompletions, Completions
 from gateway.views.docs import Docs, OpenApi
+from gateway.views.decisions import DecisionDetail
 from gateway.views.embeddings import Embeddings
 from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
@@ -23,6 +24,7 @@ urlpatterns = [
     path("v1/messages", Messages.as_view(), name="messages"),
     path("v1/messages/count_tokens", CountTokens.as_view(), name="count-tokens"),
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
+    path("v1/decisions/<str:request_id>", DecisionDetail.as_view(), name="decision"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
     path("v1/openapi.json", OpenApi.as_view(), name="openapi"),

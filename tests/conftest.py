@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from accounts import picture
+from accounts.ledger import Ledger, ledger
 from gateway.cooldown import Cooldowns, cooldowns
 from registry.board import Board, board
 from registry.snapshot import Keeper, keeper
@@ -91,6 +92,14 @@ def _picture_starts_afresh() -> None:
     """Let no test route on the rows of the one before it, whose transaction took the stamp back as well."""
     Keeper.__init__(keeper)
     picture.Keeper.__init__(picture.keeper)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits_to_be_booked() -> Iterator[None]:
+    """Let no test book the calls of the one before it."""
+    yield
+    ledger.spool.close()
+    Ledger.__init__(ledger)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """The project's settings with the environment of a test: nothing of the developer's own is read."""
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 for name in (
     "SECRET_KEY",
@@ -16,4 +18,6 @@ os.environ["TOKENHUB_ENCRYPTION_KEY"] = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9
 from tokenhub_site.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-TOKENHUB_REFRESH_SECONDS = 0
+TOKENHUB_REFRESH_SECONDS = TOKENHUB_LEDGER_SECONDS = 0
+_folder = TemporaryDirectory(prefix="tokenhub-tests-")
+TOKENHUB_DATA_DIR = Path(_folder.name)

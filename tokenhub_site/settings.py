@@ -148,6 +148,7 @@ SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
 SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
+TOKENHUB_LEDGER_SECONDS = decimal("TOKENHUB_LEDGER_SECONDS")
 TOKENHUB_REQUIRE_KEY = choice("TOKENHUB_REQUIRE_KEY")
 TOKENHUB_COOLDOWNS = switch("TOKENHUB_COOLDOWNS")
 TOKENHUB_STRATEGY = choice("TOKENHUB_STRATEGY")

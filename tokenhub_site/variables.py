@@ -177,6 +177,7 @@ DECIMAL: Final[Mapping[str, Number[float]]] = {
     "TOKENHUB_PING_SECONDS": Number(default=10.0, lowest=0.01, highest=_DAY, unit="seconds"),
     # a picture of the registry that is 10 s old makes a gateway unready
     "TOKENHUB_REFRESH_SECONDS": Number(default=0.25, lowest=0.01, highest=5, unit="seconds"),
+    "TOKENHUB_LEDGER_SECONDS": Number(default=0.25, lowest=0.01, highest=60, unit="seconds"),
     "TOKENHUB_SQLITE_BUSY_SECONDS": Number(default=2.0, lowest=0.01, highest=600, unit="seconds"),
 }
 SWITCHES: Final[Mapping[str, Switch]] = {

@@ -20,6 +20,11 @@ _LAST_IDLE_SECONDS: Final = 1.0
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """A worker that is told to stop by SIGTERM."""
 
+    def run(self) -> None:
+        """Serve until told to stop and all answers are out, and then do what is left to do."""
+        super().run()
+        drain.over()
+
     def timeout_ctx(self) -> IdleWait:
         """Return the context in which gunicorn waits for a caller's next request."""
         return IdleWait(self.cfg.keepalive)

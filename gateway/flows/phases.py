@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Final
 
-from accounts.prices import cost_micro
+from accounts.prices import prices_of
 from gateway import escalation, tokens
 from gateway.adapters.transport import Transport
 from gateway.errors import Broken, CallerError, GatewayError, ModelNotFound, PhaseFailed, TooDear
@@ -217,7 +217,9 @@ class Stage:
         for model in way.models:
             room = tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
             rooms[model.pk] = room = way.rooms.get(model.pk, room)
-            most[model.pk] = cost_micro(model, uncached=request.estimate, cache_read=0, cache_write=0, output=room)
+            most[model.pk] = prices_of(model).cost_micro(
+                uncached=request.estimate, cache_read=0, cache_write=0, output=room
+            )
         dearest = most[way.models[0].pk]
         if dearest > left:
             raise TooDear(

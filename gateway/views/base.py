@@ -22,6 +22,7 @@ from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
 from accounts.facts import KeyFacts
+from accounts.ledger import ledger
 from accounts.models import Scope
 from gateway import journal, policy
 from gateway.authentication import ClientKeys
@@ -35,7 +36,7 @@ from gateway.errors import (
     Unavailable,
     Unexpected,
 )
-from gateway.exchange import CALLER_LEFT, Call, Policy
+from gateway.exchange import CALLER_LEFT, Attempt, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
 from gateway.parsers import read_body
@@ -88,7 +89,9 @@ class GatewayView(APIView):
     def perform_authentication(self, request: RestRequest) -> None:
         """Find out who calls; raises `KeyInvalid` and, where nobody can say, `Unavailable`."""
         self.key = cast("KeyFacts | None", request.auth)
-        self.call.key_id = self.key.public_id if self.key else ""
+        if self.key:
+            self.call.key_id, self.call.key = self.key.public_id, self.key.pk
+            self.call.team = self.key.team.pk if self.key.team else None
 
     def check_permissions(self, request: RestRequest) -> None:
         """Refuse a key that is not for this endpoint."""
@@ -130,7 +133,7 @@ class GatewayView(APIView):
     def finalize_response(self, request: RestRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell of every call once: of a stream when it ends, of all others here."""
         if not response.streaming:
-            journal.log(self.call)
+            _tell(self.call)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def answer_headers(self) -> dict[str, str]:
@@ -171,6 +174,8 @@ A = TypeVar("A", bound=Asked)
 class GenerationView(GatewayView, Generic[A]):
     """An endpoint that asks models: POST with a JSON body, answered whole or as a stream."""
 
+    is_booked: ClassVar[bool] = True
+
     @abstractmethod
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> A:
         """Return what a body asks; raises `InvalidRequest`."""
@@ -189,10 +194,15 @@ class GenerationView(GatewayView, Generic[A]):
 
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
+        self.call.is_booked = self.is_booked
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
         is_large = len(raw) > _LARGE_BYTES
         asked = _readers.run(self._understood_and_prepared, raw) if is_large else self._understood(raw)
-        self.call.stream, self.call.explain = asked.stream, asked.policy.explain
+        self.call.stream, self.call.explain, self.call.session = (
+            asked.stream,
+            asked.policy.explain,
+            asked.policy.session,
+        )
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
             pieces = held.enter_context(closing(self._pieces(asked, patience)))
@@ -218,6 +228,7 @@ class GenerationView(GatewayView, Generic[A]):
 
     def _understood(self, raw: bytes) -> A:
         body = bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH)
+        self.call.asked, self.call.user = openai.named(body)
         return self.read(raw, body, policy.read(body, self.request.headers))
 
     def _streamed(self, first: bytes, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
@@ -267,11 +278,14 @@ class EventStream:
         self._error_event = error_event
         self._pieces = pieces
         self._held = held
+        self._written: Attempt | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the events; a failure after the first of them becomes an event itself."""
         try:
-            yield from self._pieces
+            for piece in self._pieces:
+                self._write_down()
+                yield piece
             self._call.status = 200
             if self._call.explain:
                 yield sse.comment(b"tokenhub " + orjson.dumps(journal.decision(self._call)))
@@ -280,6 +294,15 @@ class EventStream:
         except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
             yield self._error_event(_told(exc, self._call))
 
+    def _write_down(self) -> None:
+        """Write down what an answer cost before its last bytes go out: a worker that dies then must not forget it."""
+        answered = self._call.answered
+        if answered is None or not answered.is_finished or answered is self._written:
+            return
+        self._written = answered
+        if self._call.is_booked:
+            ledger.spool.append(journal.entry(self._call, is_final=False))
+
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
         try:
@@ -287,7 +310,14 @@ class EventStream:
         finally:
             if not self._call.status:
                 self._call.status, self._call.error = 499, CALLER_LEFT
-            journal.log(self._call)
+            _tell(self._call)
+
+
+def _tell(call: Call) -> None:
+    """Tell of a call that has ended: one line for the log, one for the ledger."""
+    journal.log(call)
+    if call.is_booked:
+        ledger.spool.append(journal.entry(call))
 
 
 def _seconds(wishes: Policy) -> float:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from accounts import picture as accounts
+from accounts.ledger import ledger
 from gateway import drain
 from gateway.router import is_callable
 from registry import threads
@@ -32,7 +33,8 @@ def health(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    found = (stopping, _pool.run(_database_fault), _registry_fault(), _accounts_fault(), *map(_stale, _KEEPERS))
+    spool = f"ledger: calls cannot be written down: {ledger.spool.fault}" if ledger.spool.fault else ""
+    found = (stopping, spool, _pool.run(_database_fault), _registry_fault(), _accounts_fault(), *map(_stale, _KEEPERS))
     faults = [fault for fault in found if fault]
     warnings = [] if faults else [fault for fault in map(_warning, _KEEPERS) if fault]
     status = "unavailable" if faults else "degraded" if warnings else "ready"

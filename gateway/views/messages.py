@@ -41,6 +41,8 @@ class Messages(ModelView):
 class CountTokens(Messages):
     """How many tokens a message would take: as its provider counts them, or else about."""
 
+    is_booked = False
+
     def read(self, raw: bytes, body: Mapping[str, Any], wishes: Policy) -> Request:
         """Return the message that a body asks about, whose answer is never a stream."""
         return replace(super().read(raw, body, wishes), stream=False)

@@ -10,6 +10,7 @@ from gateway.errors import Broken, InvalidRequest
 from gateway.exchange import LONGEST_NAME
 
 _T = TypeVar("_T")
+_MOST: Final = 10**12  # more tokens than any answer has, and few enough for every sum of them
 _WORDS: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -126,5 +127,5 @@ def as_text(value: Any) -> str:
 
 
 def as_count(value: Any) -> int:
-    """Return what a provider should have sent as a whole number, 0 when it is none or below."""
-    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+    """Return what a provider should have sent as a whole number: 0 when it is none or below, a bound when beyond it."""
+    return min(max(0, value), _MOST) if isinstance(value, int) and not isinstance(value, bool) else 0

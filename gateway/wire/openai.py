@@ -36,6 +36,13 @@ def read_chat(raw: bytes, body: Mapping[str, Any], policy: Policy) -> Request:
     return _read(raw, body, policy, form=CHAT, needs=needs, conversation=conversation)
 
 
+def named(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a body of any format names as the model and as the end user; empty where it names none."""
+    user = body.get("user") or as_object(body.get("metadata")).get("user_id")
+    model = body.get("model")
+    return (model if isinstance(model, str) else "", user if isinstance(user, str) else "")
+
+
 def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the messages of a body; raises `InvalidRequest` where they are none."""
     messages = body.get("messages")

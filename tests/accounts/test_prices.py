@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.prices import cost_micro
+from accounts.prices import prices_of
 from tests.facts import model_facts
 
 TOKENS = st.integers(0, 10_000_000)
@@ -15,7 +15,7 @@ TOKENS = st.integers(0, 10_000_000)
 
 def cost(prices: dict[str, Any], uncached: int = 0, cache_read: int = 0, cache_write: int = 0, output: int = 0) -> int:
     model = model_facts(**prices)
-    return cost_micro(model, uncached=uncached, cache_read=cache_read, cache_write=cache_write, output=output)
+    return prices_of(model).cost_micro(uncached=uncached, cache_read=cache_read, cache_write=cache_write, output=output)
 
 
 def test_it_works() -> None:

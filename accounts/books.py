@@ -1,0 +1,139 @@
+"""The tables of the ledger: Call, Attempt, the prices that were in force, and what was spent by day.
+
+They are written by `accounts.ledger` alone, in one transaction a batch, and never changed afterwards. Rows of keys and
+teams may be deleted while their calls stay, so nothing here is a constraint on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+
+class Tokens(models.Model):
+    """Tokens in buckets that do not overlap, and their cost; `reasoning` is a part of `output`."""
+
+    uncached = models.PositiveBigIntegerField(default=0)
+    cache_read = models.PositiveBigIntegerField(default=0)
+    cache_write = models.PositiveBigIntegerField(default=0)
+    output = models.PositiveBigIntegerField(default=0)
+    reasoning = models.PositiveBigIntegerField(default=0)
+    cost_micro = models.PositiveBigIntegerField(default=0, help_text="Micro-dollars.")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def input(self) -> int:
+        """All tokens that went in."""
+        return self.uncached + self.cache_read + self.cache_write
+
+
+def _loose(to: str) -> Any:
+    return models.ForeignKey(to, on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
+
+
+class Call(Tokens):
+    """One request of a client, whatever became of it; its tokens and its cost are those of all its attempts."""
+
+    request_id = models.CharField(max_length=40, unique=True)
+    at = models.DateTimeField(help_text="When it began.")
+    endpoint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    error = models.CharField(max_length=64, blank=True)
+    stream = models.BooleanField()
+    key = _loose("accounts.ApiKey")
+    team = _loose("accounts.Team")
+    asked = models.CharField(max_length=200, blank=True, help_text="What the caller named as the model.")
+    model = models.CharField(max_length=200, blank=True, help_text="Which answered, or was the last not to.")
+    provider = models.CharField(max_length=100, blank=True)
+    session = models.CharField(max_length=200, blank=True)
+    user = models.CharField(max_length=200, blank=True)
+    estimated = models.BooleanField()
+    ms = models.FloatField()
+    ttft_ms = models.FloatField(null=True)
+    attempt_count = models.PositiveSmallIntegerField()
+    decisions = models.TextField(blank=True, help_text="Why it went where it went, as JSON.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["key", "-id"], name="call_of_key"),
+            models.Index(fields=["team", "-id"], name="call_of_team"),
+            models.Index(fields=["at"], name="call_at"),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Price(models.Model):
+    """What a token of a model cost from a time on, in pico-dollars; a new row for every change, and no row changes."""
+
+    model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=100)
+    input = models.PositiveBigIntegerField()
+    output = models.PositiveBigIntegerField()
+    cache_read = models.PositiveBigIntegerField()
+    cache_write = models.PositiveBigIntegerField()
+    since = models.DateTimeField(help_text="When it was first charged.")
+
+    class Meta:
+        ordering = ["model", "since"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "provider", "input", "output", "cache_read", "cache_write"], name="price_is_said_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} since {self.since:%Y-%m-%d}"
+
+
+class Attempt(Tokens):
+    """One try at a provider; times are milliseconds."""
+
+    call = models.ForeignKey(
+        Call, to_field="request_id", on_delete=models.CASCADE, db_constraint=False, related_name="attempts"
+    )
+    number = models.PositiveSmallIntegerField(help_text="Of the attempts of its call, from 1.")
+    phase = models.CharField(max_length=32, blank=True)
+    model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=100)
+    status = models.PositiveSmallIntegerField()
+    error = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=64, blank=True, help_text="Why the answer ended.")
+    estimated = models.BooleanField()
+    ms = models.FloatField()
+    ttft_ms = models.FloatField(null=True)
+    dropped = models.TextField(blank=True, help_text="Fields of the caller that had no place there.")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, db_constraint=False, related_name="+")
+
+    class Meta:
+        ordering = ["call", "number"]
+        constraints = [models.UniqueConstraint(fields=["call", "number"], name="attempt_is_said_once")]
+
+    def __str__(self) -> str:
+        return f"{self.call_id} {self.number}"
+
+
+class Spend(Tokens):
+    """What a key spent at a model on a day (UTC), so that reports need not read calls; 0 stands for no key, no team."""
+
+    day = models.DateField()
+    key_pk = models.BigIntegerField()
+    team_pk = models.BigIntegerField()
+    model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=100)
+    attempts = models.PositiveBigIntegerField()
+    failed = models.PositiveBigIntegerField(help_text="Attempts that brought no answer.")
+
+    class Meta:
+        verbose_name_plural = "spend"
+        constraints = [
+            models.UniqueConstraint(fields=["day", "key_pk", "team_pk", "model", "provider"], name="spend_is_said_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}"

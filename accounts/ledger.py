@@ -1,0 +1,249 @@
+"""The ledger: brings what the spool holds into the books, once whatever dies, in a thread beside the hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+from django.db import DataError, IntegrityError, connection, models, transaction
+from django.db import Error as DatabaseFault
+
+from accounts import spool
+from accounts.entries import AttemptEntry, CallEntry
+from accounts.models import Attempt, Call, Price, Spend
+from accounts.spool import Spool
+from registry import threads
+from registry.keeper import one_line
+from registry.polling import Poll
+
+logger = logging.getLogger(__name__)
+
+_BATCH: Final = 500
+_LONGEST_DECISIONS: Final = 1_000_000
+_BUCKETS: Final = ("uncached", "cache_read", "cache_write", "output", "reasoning", "cost_micro")
+_CALL: Final = (
+    *("request_id", "at", "endpoint", "status", "error", "stream", "key_id", "team_id", "asked", "model", "provider"),
+    *("session", "user", "estimated", "ms", "ttft_ms", "attempt_count", "decisions", *_BUCKETS),
+)
+_ATTEMPT: Final = (
+    *("call_id", "number", "phase", "model", "provider", "status", "error", "reason", "estimated", "ms", "ttft_ms"),
+    *("dropped", "price_id", *_BUCKETS),
+)
+_SPEND_KEY: Final = ("day", "key_pk", "team_pk", "model", "provider")
+_SPEND_SUMS: Final = ("attempts", "failed", *_BUCKETS)
+
+_price_ids: dict[tuple[Any, ...], int] = {}
+
+
+def book(entries: Sequence[CallEntry]) -> int:
+    """Write entries into the books, those that are not there yet; returns how many. Raises django.db.Error."""
+    by_id = {entry.id: entry for entry in entries}
+    with transaction.atomic():
+        known = Call.objects.filter(request_id__in=by_id).values_list("request_id", flat=True)
+        for request_id in list(known):
+            del by_id[request_id]
+        fresh = list(by_id.values())
+        if not fresh:
+            return 0
+        _insert(Call, _CALL, map(_call_row, fresh))
+        _insert(Attempt, _ATTEMPT, chain.from_iterable(map(_attempt_rows, fresh)))
+        _add_up(fresh)
+    return len(fresh)
+
+
+def _call_row(entry: CallEntry) -> tuple[Any, ...]:
+    last = _decisive(entry.attempts)
+    sums = (sum(getattr(each, name) for each in entry.attempts) for name in _BUCKETS)
+    return (
+        entry.id,
+        _moment(entry.at),
+        _text(entry.endpoint, 64),
+        entry.status,
+        _text(entry.error, 64),
+        entry.stream,
+        entry.key,
+        entry.team,
+        _text(entry.asked, 200),
+        last.model if last else "",
+        last.provider if last else "",
+        _text(entry.session, 200),
+        _text(entry.user, 200),
+        any(each.estimated for each in entry.attempts),
+        entry.ms,
+        last.ttft_ms if last else None,
+        len(entry.attempts),
+        _text(orjson.dumps(entry.decisions).decode(), _LONGEST_DECISIONS) if entry.decisions else "",
+        *sums,
+    )
+
+
+def _decisive(attempts: Sequence[AttemptEntry]) -> AttemptEntry | None:
+    """Return the attempt whose words were the answer, or the last that brought none."""
+    answered = [each for each in attempts if each.status == 200]
+    ordered = answered or attempts
+    return ordered[-1] if ordered else None
+
+
+def _text(text: str, most: int) -> str:
+    """Return a text as every database can hold it: PostgreSQL has no place for the character 0."""
+    return text.replace("\0", "")[:most]
+
+
+def _attempt_rows(entry: CallEntry) -> Iterable[tuple[Any, ...]]:
+    for number, each in enumerate(entry.attempts, 1):
+        buckets = (getattr(each, name) for name in _BUCKETS)
+        yield (
+            entry.id,
+            number,
+            _text(each.phase, 32),
+            each.model,
+            each.provider,
+            each.status,
+            _text(each.error, 64),
+            _text(each.reason, 64),
+            each.estimated,
+            each.ms,
+            each.ttft_ms,
+            _text(",".join(each.dropped), 1000),
+            _price_id(each, entry.at),
+            *buckets,
+        )
+
+
+def _price_id(attempt: AttemptEntry, at: float) -> int:
+    """Return the key of the row of the prices that were in force, which is made when they are first charged."""
+    wanted = (attempt.model, attempt.provider, *attempt.prices)
+    if wanted not in _price_ids:
+        names = ("model", "provider", "input", "output", "cache_read", "cache_write")
+        since = datetime.fromtimestamp(at, UTC)
+        row, _ = Price.objects.get_or_create(**dict(zip(names, wanted, strict=True)), defaults={"since": since})
+        # remembered once the transaction stands: what is taken back would be referred to in vain
+        transaction.on_commit(lambda: _price_ids.__setitem__(wanted, row.pk))
+        return row.pk
+    return _price_ids[wanted]
+
+
+def _add_up(entries: Iterable[CallEntry]) -> None:
+    """Add the attempts to what was spent on their days."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for entry in entries:
+        day = datetime.fromtimestamp(entry.at, UTC).date()
+        for each in entry.attempts:
+            row = sums.setdefault(
+                (day.isoformat(), entry.key or 0, entry.team or 0, each.model, each.provider), [0] * len(_SPEND_SUMS)
+            )
+            added = (1, int(each.status != 200), *(getattr(each, name) for name in _BUCKETS))
+            row[:] = map(sum, zip(row, added, strict=True))
+    if sums:
+        # in one order, so that two workers who add to the same rows wait for each other and do not lock each other out
+        _insert(Spend, (*_SPEND_KEY, *_SPEND_SUMS), [(*key, *row) for key, row in sorted(sums.items())], _ADDS)
+
+
+_TABLE_OF_SPEND: Final = Spend._meta.db_table  # noqa: SLF001 - Django's public name for it
+_ADDS: Final = f"ON CONFLICT ({', '.join(_SPEND_KEY)}) DO UPDATE SET " + ", ".join(
+    f"{name} = {_TABLE_OF_SPEND}.{name} + excluded.{name}" for name in _SPEND_SUMS
+)
+
+
+def _insert(
+    table: type[models.Model], columns: Sequence[str], rows: Iterable[tuple[Any, ...]], conflict: str = ""
+) -> None:
+    """Insert rows past the ORM, which would take most of a worker's time under load to make objects of them."""
+    quoted = ", ".join(map(connection.ops.quote_name, columns))
+    places = ", ".join(["%s"] * len(columns))
+    name = table._meta.db_table  # noqa: SLF001 - Django's public name for it
+    with connection.cursor() as cursor:
+        statement = f"INSERT INTO {name} ({quoted}) VALUES ({places}) {conflict}"  # noqa: S608 - names of our own
+        cursor.executemany(statement, list(rows))
+
+
+def _moment(at: float) -> Any:
+    return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(at, UTC))
+
+
+class Ledger:
+    """What one worker owes to the books, and the thread that pays."""
+
+    def __init__(self) -> None:
+        self.spool = Spool(settings.TOKENHUB_DATA_DIR / "spool")
+        self.outage = ""
+        """Why nothing can be booked now; empty while all is well."""
+        self.poll = Poll("ledger-poll", self.move, seconds=lambda: settings.TOKENHUB_LEDGER_SECONDS)
+        self._pool = threads.Pool(1)
+        self._rounds = 0
+
+    def move(self) -> None:
+        """Bring what waits into the books, in a thread; an outage is told once and costs nothing but time."""
+        self._pool.run(self._move)
+
+    def _move(self) -> None:
+        self.spool.sync()
+        try:
+            while entries := self.spool.take(_BATCH) or self.spool.overdue()[:_BATCH]:
+                self._book(entries)
+            if self._rounds % _ROUNDS_BETWEEN_ORPHANS == 0:
+                self.adopt()
+            self._rounds += 1
+        except DatabaseFault as error:
+            if not self.outage:
+                logger.warning("calls cannot be booked, and wait in the spool: %s", one_line(error))
+            self.outage = one_line(error) or type(error).__name__
+            return
+        if self.outage:
+            logger.warning("calls can be booked again")
+        self.outage = ""
+
+    def _book(self, entries: list[CallEntry]) -> None:
+        try:
+            _book_or_set_aside(entries)
+        except BaseException:
+            self.spool.put_back(entries)
+            raise
+        self.spool.booked(entries)
+
+    def adopt(self) -> None:
+        """Book what workers left behind that are no more, and remove their files. Raises django.db.Error."""
+        for path in spool.left_behind(settings.TOKENHUB_DATA_DIR / "spool"):
+            with spool.held(path) as is_ours:
+                if is_ours:
+                    _book_file(path)
+
+    def finish(self) -> None:
+        """Book everything and let go of the files; called when the last answer is out. What cannot be booked stays."""
+        self.poll.stop()
+        self.move()
+        self.spool.close()
+
+
+_ROUNDS_BETWEEN_ORPHANS: Final = 20
+
+
+def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
+    """Book entries; one that no database takes must not keep all others out, and is put into a file for people."""
+    try:
+        return book(entries)
+    except (DataError, IntegrityError) as error:
+        if len(entries) > 1:
+            return sum(_book_or_set_aside([entry]) for entry in entries)
+        logger.error("call %s cannot be booked, and is set aside: %s", entries[0].id, one_line(error))
+        with (settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl").open("ab") as file:
+            file.write(entries[0].line())
+        return 0
+
+
+def _book_file(path: Path) -> None:
+    entries = spool.read(path)
+    for start in range(0, len(entries), _BATCH):
+        booked = _book_or_set_aside(entries[start : start + _BATCH])
+        if booked:
+            logger.warning("%d calls were booked that a worker had left behind", booked)
+    path.unlink()
+
+
+ledger = Ledger()

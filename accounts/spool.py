@@ -1,0 +1,184 @@
+"""The spool: a finished call is on disk before its caller has the last byte, and stays there until it is in the books.
+
+Each worker appends lines to a file of its own, which it holds locked; the file of a worker that died is free, and
+another worker brings its lines to the books. A line is written by one `write`, which outlives the process; what a power
+cut takes is at most what the disk had not yet been told, see `sync`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from accounts.entries import CallEntry, Unreadable
+
+logger = logging.getLogger(__name__)
+
+_SEGMENT_BYTES: Final = 4 * 1024 * 1024
+_MOST_WAITING: Final = 50_000  # entries in memory; what is beyond is on disk only, and read from there
+_SUFFIX: Final = ".spool"
+
+
+@dataclass(slots=True, eq=False)
+class _Segment:
+    """A file, and what of it has not been booked: ids of calls, also of those that have not ended."""
+
+    path: Path
+    descriptor: int
+    size: int = 0
+    owed: set[str] = field(default_factory=set)
+    is_torn: bool = False
+    """Whether the last line may have no end, so that the next must begin with one."""
+
+
+class Spool:
+    """What one worker has to say to the ledger. `append` is the worker's own; the rest is for whoever books."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._segments: list[_Segment] = []
+        self._waiting: deque[CallEntry] = deque()
+        self.fault = ""
+        """Why nothing can be written now; empty while all is well."""
+        self.dropped = 0
+        """Calls that were neither written nor kept."""
+
+    @property
+    def depth(self) -> int:
+        """How many entries wait in memory to be booked."""
+        return len(self._waiting)
+
+    def append(self, entry: CallEntry) -> None:
+        """Write an entry down; where that fails it is kept in memory, until there are too many."""
+        is_written = self._write(entry)
+        if not entry.is_final:
+            return
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(entry)
+        elif not is_written:
+            self.dropped += 1
+
+    def find(self, request_id: str) -> CallEntry | None:
+        """Return the entry of a call that waits in memory; None where there is none."""
+        return next((entry for entry in list(self._waiting) if entry.id == request_id), None)
+
+    def take(self, at_most: int) -> list[CallEntry]:
+        """Return the oldest entries that wait; give them back with `put_back`, or tell that they are `booked`."""
+        return [self._waiting.popleft() for _ in range(min(at_most, len(self._waiting)))]
+
+    def put_back(self, entries: Iterable[CallEntry]) -> None:
+        """Let entries wait again that could not be booked."""
+        self._waiting.extendleft(reversed(list(entries)))
+
+    def booked(self, entries: Iterable[CallEntry]) -> None:
+        """Forget entries that are in the books, and remove the files that hold nothing else."""
+        ids = {entry.id for entry in entries}
+        for segment in list(self._segments):
+            segment.owed -= ids
+            if not segment.owed and segment is not self._segments[-1]:
+                self._remove(segment)
+
+    def overdue(self) -> list[CallEntry]:
+        """Return the ended calls that are on disk only, because there were too many to keep in memory."""
+        if self._waiting or not any(segment.owed for segment in self._segments):
+            return []
+        paths = [segment.path for segment in self._segments]
+        return [entry for path in paths for entry in read(path) if entry.is_final]
+
+    def sync(self) -> None:
+        """Have the disk keep what was written; called every moment in a thread, so that many calls share one wait."""
+        with suppress(OSError, IndexError):
+            os.fdatasync(self._segments[-1].descriptor)
+
+    def close(self) -> None:
+        """Let go of the files: those with nothing left to book are removed, others are there for the next worker."""
+        for segment in list(self._segments):
+            if segment.owed:
+                self._segments.remove(segment)
+                os.close(segment.descriptor)
+            else:
+                self._remove(segment)
+
+    def _write(self, entry: CallEntry) -> bool:
+        try:
+            segment = self._current()
+            line = entry.line()
+            if segment.is_torn:
+                line = b"\n" + line
+            segment.is_torn = True
+            written = os.write(segment.descriptor, line)
+            segment.size += written
+            if written < len(line):
+                raise OSError(28, "the line was cut off")
+        except OSError as error:
+            self._fail(error)
+            return False
+        segment.is_torn = False
+        segment.owed.add(entry.id)
+        if self.fault:
+            logger.warning("calls can be written to the spool again")
+            self.fault = ""
+        return True
+
+    def _current(self) -> _Segment:
+        if not self._segments or self._segments[-1].size >= _SEGMENT_BYTES:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self._folder / f"{os.getpid()}-{time.time_ns()}{_SUFFIX}"
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._segments.append(_Segment(path, descriptor))
+        return self._segments[-1]
+
+    def _remove(self, segment: _Segment) -> None:
+        self._segments.remove(segment)
+        segment.path.unlink(missing_ok=True)
+        os.close(segment.descriptor)
+
+    def _fail(self, error: OSError) -> None:
+        if not self.fault:
+            logger.error("calls cannot be written to the spool, and are kept in memory: %s", error.strerror)
+        self.fault = error.strerror or type(error).__name__
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Return the files of workers that are no more, and of those that are: only `held` tells them apart."""
+    return sorted(folder.glob(f"*{_SUFFIX}"))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a file that was left behind; yields whether nobody else does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path.exists()  # it may have been booked and removed before the lock was ours
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[CallEntry]:
+    """Return the last that a file says of each call; lines that are none are logged and passed over."""
+    entries: dict[str, CallEntry] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line:
+            continue
+        try:
+            entry = CallEntry.read(line)
+            entries[entry.id] = entry
+        except Unreadable as reason:
+            logger.error("line %d of %s cannot be booked: %s", number, path.name, reason)
+    return list(entries.values())
