@@ -11,14 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
 from accounts import keys
-from accounts.forms import KeyEdit, KeyFields, Rotation
-from accounts.models import ApiKey, Team
+from accounts.forms import BudgetFields, KeyEdit, KeyFields, Rotation
+from accounts.models import MICRO, ApiKey, Budget, BudgetUse, Period, Team
 from accounts.picture import keeper
 from registry.forms import MergesEdits
 from registry.row_admin import RowAdmin
@@ -72,12 +73,49 @@ class OfOwnTeams(RowAdmin):
         return Team.objects.filter(pk=team, leads=request.user.pk).exists()
 
 
+class BudgetInline(admin.TabularInline[Budget, Any]):
+    """The budgets of a team or a key; whoever may see its owner may look, whoever manages every team may write."""
+
+    model = Budget
+    form = BudgetFields
+    extra = 0
+    readonly_fields = ["now"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for the owner."""
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """For those who manage every team."""
+        return sees_all(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """For those who manage every team."""
+        return sees_all(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """For those who manage every team."""
+        return sees_all(request)
+
+    @admin.display(description="in this period")
+    def now(self, budget: Budget) -> str:
+        """What is spent and reserved."""
+        if budget.pk is None:  # the row that the page keeps for a new one
+            return "-"
+        use = BudgetUse.objects.filter(budget=budget.pk, start=Period(budget.period).start(timezone.now())).first()
+        if use is None:
+            return "not used yet"
+        share = 100 * use.spent_micro / budget.amount_micro if budget.amount_micro else 100
+        return f"{use.spent_micro / MICRO:.6f} USD spent ({share:.0f} %), {use.reserved_micro / MICRO:.6f} reserved"
+
+
 @admin.register(Team)
 class TeamAdmin(OfOwnTeams):
     """Teams."""
 
     team_field = ""
     edit_form = MergesEdits
+    inlines = [BudgetInline]
     list_display = ["name", "enabled", "number_of_keys", "note"]
     list_editable = ["enabled"]
     search_fields = ["name", "note"]
@@ -115,6 +153,7 @@ class ApiKeyAdmin(OfOwnTeams):
     form = KeyFields
     edit_form = KeyEdit
     change_form_template = "accounts/apikey_change_form.html"
+    inlines = [BudgetInline]
     list_display = ["name", "begins_with", "team", "enabled", "expires_at", "scopes_of_it", "models_of_it"]
     list_editable = ["enabled"]
     list_filter = ["team", "enabled"]

@@ -137,3 +137,37 @@ class Spend(Tokens):
 
     def __str__(self) -> str:
         return f"{self.day} {self.model}"
+
+
+class BudgetUse(models.Model):
+    """What of a budget is spent and reserved in one of its periods, in micro-dollars."""
+
+    budget = models.ForeignKey("accounts.Budget", on_delete=models.CASCADE, related_name="uses")
+    start = models.DateField()
+    spent_micro = models.PositiveBigIntegerField(default=0)
+    reserved_micro = models.PositiveBigIntegerField(default=0)
+    warned_percent = models.PositiveSmallIntegerField(default=0, help_text="The last of the marks that was told.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["budget", "start"], name="use_of_a_period_once")]
+
+    def __str__(self) -> str:
+        return f"{self.budget} from {self.start}"
+
+
+class Reservation(models.Model):
+    """What a call under way may cost at worst; without a renewal it ends with its lease, as its worker has."""
+
+    request_id = models.CharField(max_length=40)
+    use = models.ForeignKey(BudgetUse, on_delete=models.CASCADE, related_name="reservations")
+    amount_micro = models.PositiveBigIntegerField()
+    lease_until = models.FloatField(help_text="Unix seconds.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["request_id"], name="reservation_of_call"),
+            models.Index(fields=["lease_until"], name="reservation_lease"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id}: {self.amount_micro}"

@@ -20,6 +20,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetFacts:
+    """What may be spent in a period, in micro-dollars; `owner` says whose it is, for people."""
+
+    pk: int
+    owner: str
+    period: str
+    amount_micro: int
+
+
+@dataclass(frozen=True, slots=True)
 class TeamFacts:
     """A team."""
 
@@ -27,6 +37,7 @@ class TeamFacts:
     name: str
     enabled: bool
     limits: Limits
+    budgets: tuple[BudgetFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +59,9 @@ class KeyFacts:
     expires_at: float | None
     enabled: bool
     limits: Limits
+    own_budgets: tuple[BudgetFacts, ...] = ()
+
+    @property
+    def budgets(self) -> tuple[BudgetFacts, ...]:
+        """All that its calls are charged to: its own and its team's."""
+        return self.own_budgets + (self.team.budgets if self.team else ())

@@ -1,11 +1,12 @@
 """The admin's forms of client keys and teams."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
 
-from accounts.models import ApiKey, Scope
-from registry.forms import MergesEdits, NamesField
+from accounts.models import MICRO, ApiKey, Budget, Scope
+from registry.forms import MergesEdits, NamesField, PlainDecimalField
 
 OVERLAPS: Final = ((0, "at once"), (1, "in an hour"), (24, "in a day"), (168, "in a week"))
 
@@ -28,6 +29,30 @@ class KeyFields(forms.ModelForm[ApiKey]):
 
 class KeyEdit(MergesEdits, KeyFields):
     """A key that exists already."""
+
+
+class BudgetFields(forms.ModelForm[Budget]):
+    """A budget, whose amount people give in dollars."""
+
+    amount_usd = PlainDecimalField(
+        label="US dollars", min_value=Decimal("0.000001"), max_value=Decimal(10**9), decimal_places=6
+    )
+
+    class Meta:
+        model = Budget
+        fields = ["period", "amount_usd", "enabled"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.amount_micro is not None:
+            self.initial["amount_usd"] = Decimal(self.instance.amount_micro) / MICRO
+
+    def clean(self) -> dict[str, Any]:
+        """Put the amount into the row, which has it in micro-dollars."""
+        given = super().clean() or self.cleaned_data
+        if "amount_usd" in given:
+            self.instance.amount_micro = int(given["amount_usd"] * MICRO)
+        return given
 
 
 class Rotation(forms.Form):

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, connection, models, transaction
 from django.db import Error as DatabaseFault
 
-from accounts import spool
+from accounts import budgets, spool
 from accounts.entries import AttemptEntry, CallEntry
 from accounts.models import Attempt, Call, Price, Spend
 from accounts.spool import Spool
@@ -54,6 +54,7 @@ def book(entries: Sequence[CallEntry]) -> int:
         _insert(Call, _CALL, map(_call_row, fresh))
         _insert(Attempt, _ATTEMPT, chain.from_iterable(map(_attempt_rows, fresh)))
         _add_up(fresh)
+        budgets.charge(fresh)
     return len(fresh)
 
 

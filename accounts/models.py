@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Self
 
 from django.conf import settings
@@ -14,19 +15,24 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from accounts.books import Attempt, Call, Price, Spend
+from accounts.books import Attempt, BudgetUse, Call, Price, Reservation, Spend
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
 
 # Django and everybody else look for the tables here.
 __all__ = [
+    "MICRO",
     "AccountsStamp",
     "ApiKey",
     "Attempt",
+    "Budget",
+    "BudgetUse",
     "Call",
     "Limited",
     "Pepper",
+    "Period",
     "Price",
+    "Reservation",
     "Scope",
     "Spend",
     "Team",
@@ -34,6 +40,7 @@ __all__ = [
     "validate_scopes",
 ]
 
+MICRO: Final = 1_000_000  # micro-dollars in a dollar
 _PEPPER_BYTES: Final = 32
 _THE_PEPPER: Final = uuid.UUID("5ea50000-0000-4000-8000-000000000001")  # there is one; its seal is bound to this id
 
@@ -47,6 +54,24 @@ class Scope(models.TextChoices):
     MESSAGES = "messages", "/v1/messages"
     EMBEDDINGS = "embeddings", "/v1/embeddings"
     ADVERSARIAL = "adversarial", "/v1/adversarial"
+
+
+class Period(models.TextChoices):
+    """How long a budget lasts, in UTC."""
+
+    DAILY = "daily", "Daily"
+    MONTHLY = "monthly", "Monthly"
+    TOTAL = "total", "Total"
+
+    def start(self, moment: datetime) -> date:
+        """Return the first day of the period that a moment belongs to."""
+        day = moment.astimezone(UTC).date()
+        return {Period.DAILY: day, Period.MONTHLY: day.replace(day=1), Period.TOTAL: date(1970, 1, 1)}[self]
+
+    def end(self, start: date) -> date | None:
+        """Return the first day of the period after the one that starts on a day; None where there is none."""
+        month = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return {Period.DAILY: start + timedelta(days=1), Period.MONTHLY: month, Period.TOTAL: None}[self]
 
 
 def validate_scopes(value: Any) -> None:
@@ -153,6 +178,34 @@ class ApiKey(Limited):
     def is_expired(self) -> bool:
         """Whether its time is over."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
+
+
+class Budget(models.Model):
+    """What a key or a team may spend in a period; it is charged for every call, whoever else has a budget for it."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, null=True, blank=True, related_name="budgets")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="budgets")
+    period = models.CharField(max_length=8, choices=Period.choices)
+    amount_micro = models.PositiveBigIntegerField("amount", help_text="Micro-dollars.")
+    enabled = models.BooleanField(default=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(key__isnull=True) ^ Q(team__isnull=True),
+                name="budget_has_one_owner",
+                violation_error_message="A budget is a key's or a team's: choose one.",
+            ),
+            models.UniqueConstraint(fields=["key", "period"], name="budget_of_key_once"),
+            models.UniqueConstraint(fields=["team", "period"], name="budget_of_team_once"),
+        ]
+
+    def __str__(self) -> str:
+        owner = f"team {self.team}" if self.team_id else f"key {self.key.name if self.key else '-'}"
+        return f"{self.get_period_display()} budget of {owner}"
 
 
 class Pepper(SealedRow):

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from accounts.facts import KeyFacts, Limits, TeamFacts
-from accounts.models import AccountsStamp, ApiKey, Pepper, Team
+from accounts.facts import BudgetFacts, KeyFacts, Limits, TeamFacts
+from accounts.models import AccountsStamp, ApiKey, Budget, Pepper, Team
 from registry.keeper import Keeps
 from registry.stamp import Watch
 from vault.crypto import KeyProblem, Unopenable
@@ -18,8 +18,9 @@ from vault.crypto import KeyProblem, Unopenable
 OPEN: Final = "no key is needed, so /v1 is open to whoever reaches it"
 
 logger = logging.getLogger(__name__)
-watch: Final = Watch(AccountsStamp, (Team, ApiKey, Pepper))
+watch: Final = Watch(AccountsStamp, (Team, ApiKey, Budget, Pepper))
 
+_Budgets = Mapping[tuple[str, int], tuple[BudgetFacts, ...]]
 _LIMITS: Final = ("rpm", "tpm", "concurrent", "max_tokens", "max_cost_micro")
 _OF_TEAM: Final = ("pk", "name", "enabled", *_LIMITS)
 _OF_KEY: Final = (
@@ -47,20 +48,21 @@ class Picture:
 
 
 def read_picture(old: Picture | None = None) -> tuple[Picture, tuple[str, ...]]:
-    """The picture, and a text for each row that cannot be read, in four queries; such a key opens nothing.
+    """The picture, and a text for each row that cannot be read, in five queries; such a key opens nothing.
 
     Rows are read as tuples, so that ten thousand keys take a moment and not a second of a worker's time. Raises
     django.db.Error and StampMissing.
     """
     version = watch.version()
     faults: list[str] = []
-    teams = {row[0]: _team(row) for row in Team.objects.values_list(*_OF_TEAM)}
+    budgets = _budgets()
+    teams = {row[0]: _team(row, budgets) for row in Team.objects.values_list(*_OF_TEAM)}
     keys: dict[str, KeyFacts] = {}
     has_keys = False
     for row in ApiKey.objects.values_list(*_OF_KEY):
         has_keys = True
         try:
-            facts = _key(row, teams)
+            facts = _key(row, teams, budgets)
             keys[facts.public_id] = facts
         except (TypeError, ValueError, KeyError) as error:
             faults.append(f"key {row[1]}: {error}")
@@ -76,12 +78,22 @@ def _pepper() -> tuple[bytes | None, tuple[str, ...]]:
         return None, (f"the pepper of the client keys: {reason}",)
 
 
-def _team(row: tuple[Any, ...]) -> TeamFacts:
+def _budgets() -> _Budgets:
+    """Return the budgets by their owners: the field of the row and its primary key."""
+    found: dict[tuple[str, int], tuple[BudgetFacts, ...]] = {}
+    names = ("pk", "key", "team", "key__name", "team__name", "period", "amount_micro")
+    for pk, key, team, key_name, team_name, period, amount in Budget.objects.filter(enabled=True).values_list(*names):
+        owner, told = (("key", key), f"key {key_name!r}") if team is None else (("team", team), f"team {team_name!r}")
+        found[owner] = (*found.get(owner, ()), BudgetFacts(pk, told, period, amount))
+    return found
+
+
+def _team(row: tuple[Any, ...], budgets: _Budgets) -> TeamFacts:
     pk, name, enabled, *limits = row
-    return TeamFacts(pk, name, bool(enabled), Limits(*limits))
+    return TeamFacts(pk, name, bool(enabled), Limits(*limits), budgets.get(("team", pk), ()))
 
 
-def _key(row: tuple[Any, ...], teams: Mapping[int, TeamFacts]) -> KeyFacts:
+def _key(row: tuple[Any, ...], teams: Mapping[int, TeamFacts], budgets: _Budgets) -> KeyFacts:
     pk, public_id, name, digest, old_digest, old_until, team, scopes, models, expires_at, enabled, *limits = row
     return KeyFacts(
         pk=pk,
@@ -96,6 +108,7 @@ def _key(row: tuple[Any, ...], teams: Mapping[int, TeamFacts]) -> KeyFacts:
         expires_at=_seconds(expires_at),
         enabled=bool(enabled),
         limits=Limits(*limits),
+        own_budgets=budgets.get(("key", pk), ()),
     )
 
 

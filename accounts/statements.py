@@ -1,13 +1,11 @@
 """What callers may read of the books: their own calls and what they spent."""
 
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from accounts.books import Tokens
-from accounts.models import Call
-
-MICRO: Final = 1_000_000
+from accounts.models import MICRO, Call
 
 
 def of_call(request_id: str, key: int | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@
     │   ├── CrossSite                403     cross_site_request
     │   ├── KeyInvalid               401     invalid_api_key
     │   ├── NotAllowed               403     not_allowed
+    │   ├── BudgetExceeded           402     budget_exceeded
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
     │   ├── ModelNotFound            404     model_not_found
@@ -157,6 +158,13 @@ class NotAllowed(CallerError):
 
     status = 403
     code = "not_allowed"
+
+
+class BudgetExceeded(CallerError):
+    """A budget of the caller's key or its team has no room for what the request may cost."""
+
+    status = 402
+    code = "budget_exceeded"
 
 
 class NotFound(CallerError):

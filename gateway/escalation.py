@@ -27,6 +27,7 @@ from gateway.errors import (
 from gateway.exchange import Attempt, Call, Delta, Request
 from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
+from gateway.purse import paid
 from gateway.retries import retry_budget
 from gateway.router import DOUBT, Route
 from registry.cooling_stores import LONGEST_SECONDS
@@ -47,6 +48,7 @@ def answer(
     before that leaves no trace in the answer; of one that `is_hidden` from the caller all of it is. Every attempt is
     recorded in `call.attempts`.
     """
+    route = paid(request, route, call)
     walk = _Walk(request, route, is_hidden=is_hidden)
     call.answered = None
     retry_budget.request()

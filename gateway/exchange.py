@@ -267,6 +267,8 @@ class Call:
     user: str = ""
     is_booked: bool = False
     """Whether the ledger is to know of it."""
+    reserve: Callable[[int], None] | None = None
+    """Sets micro-dollars aside in the caller's budgets; None for a caller without any."""
     stream: bool = False
     phase: str = ""
     explain: bool = False

@@ -31,6 +31,7 @@ class Poll:
         self._seconds = seconds
         self._pid = 0
         self._stopped = threading.Event()
+        self._woken = threading.Event()
         self.first_look = threading.Event()
         """Set after the first look of this process, whatever it saw."""
 
@@ -47,6 +48,7 @@ class Poll:
         # made here: what is made before the fork may not be of gevent's kind, and may be held by a thread of the parent
         self.first_look = threading.Event()
         self._stopped = threading.Event()
+        self._woken = threading.Event()
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def follow_fork(self) -> None:
@@ -54,18 +56,24 @@ class Poll:
         if self._pid and not self.is_running:
             self.start()
 
+    def wake(self) -> None:
+        """Let the next look be now."""
+        self._woken.set()
+
     def stop(self) -> None:
         """End the polling of this process."""
         self._stopped.set()
+        self._woken.set()
         self._pid = 0
 
     def _run(self) -> None:
-        stopped, first_look = self._stopped, self.first_look
+        stopped, woken, first_look = self._stopped, self._woken, self.first_look
         while not stopped.is_set():
             try:
                 threads.with_fresh_connections(self._look)
             except Exception:  # whatever it was, a worker that stopped looking would obey nobody any more
                 logger.exception("a look of %s failed", self._name)
             first_look.set()
-            stopped.wait(self._seconds())
+            woken.wait(self._seconds())
+            woken.clear()
         connections.close_all()

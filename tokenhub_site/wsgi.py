@@ -8,6 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
 application = get_wsgi_application()
 
 from accounts import picture as accounts  # noqa: E402 - models exist only once Django is set up
+from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
 from gateway import drain, probing  # noqa: E402
 from registry.board import board  # noqa: E402
@@ -16,6 +17,7 @@ from registry.snapshot import keeper  # noqa: E402
 keeper.start()
 accounts.keeper.start()
 ledger.poll.start()
+leases.poll.start()
 drain.at_end(ledger.finish)
 board.poll.start()
 probing.poll.start()

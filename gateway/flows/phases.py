@@ -5,12 +5,12 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Final
 
-from accounts.prices import prices_of
 from gateway import escalation, tokens
 from gateway.adapters.transport import Transport
 from gateway.errors import Broken, CallerError, GatewayError, ModelNotFound, PhaseFailed, TooDear
 from gateway.exchange import PLAIN, Attempt, Call, Once, Policy, Request, Usage
 from gateway.patience import Patience
+from gateway.purse import bounded
 from gateway.router import Route, route
 from gateway.wire import chat, openai
 from registry.snapshot import ModelFacts, Snapshot
@@ -212,14 +212,7 @@ class Stage:
         if self.wish.limit_micro is None:
             return way
         left = max(0, self.wish.limit_micro - self._call.cost_micro)
-        rooms: dict[int, int] = {}
-        most: dict[int, int] = {}
-        for model in way.models:
-            room = tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
-            rooms[model.pk] = room = way.rooms.get(model.pk, room)
-            most[model.pk] = prices_of(model).cost_micro(
-                uncached=request.estimate, cache_read=0, cache_write=0, output=room
-            )
+        way, most = bounded(request, way)
         dearest = most[way.models[0].pk]
         if dearest > left:
             raise TooDear(
@@ -227,7 +220,7 @@ class Stage:
                 " `max_total_cost_usd`.",
                 param="max_total_cost_usd",
             )
-        return replace(way, models=[model for model in way.models if most[model.pk] <= left], rooms=rooms)
+        return replace(way, models=[model for model in way.models if most[model.pk] <= left])
 
     def _done(self, phase: str, number: int, text: str, attempts: Sequence[Attempt]) -> Completed:
         last = self._call.answered or attempts[-1]

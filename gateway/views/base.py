@@ -9,6 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
@@ -22,6 +23,7 @@ from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
 from accounts.facts import KeyFacts
+from accounts.leases import leases
 from accounts.ledger import ledger
 from accounts.models import Scope
 from gateway import journal, policy
@@ -92,6 +94,8 @@ class GatewayView(APIView):
         if self.key:
             self.call.key_id, self.call.key = self.key.public_id, self.key.pk
             self.call.team = self.key.team.pk if self.key.team else None
+            if self.key.budgets:
+                self.call.reserve = partial(leases.hold, self.call.id, self.key.budgets)
 
     def check_permissions(self, request: RestRequest) -> None:
         """Refuse a key that is not for this endpoint."""
@@ -318,6 +322,8 @@ def _tell(call: Call) -> None:
     journal.log(call)
     if call.is_booked:
         ledger.spool.append(journal.entry(call))
+    if call.reserve is not None and leases.ended(call.id):
+        ledger.poll.wake()  # what it reserved is free for the next call once it is booked
 
 
 def _seconds(wishes: Policy) -> float:

@@ -71,7 +71,7 @@ def test_many_keys_are_as_many_queries(django_assert_num_queries: DjangoAssertNu
     team = a_team()
     for number in range(20):
         a_key(f"app {number}", team=team)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         read_picture()
 
 

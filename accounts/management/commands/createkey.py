@@ -1,6 +1,7 @@
 """Makes a client key and prints it, alone on a line and this once."""
 
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,9 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import durations, keys
-from accounts.models import ApiKey, Scope, Team
+from accounts.models import MICRO, ApiKey, Budget, Period, Scope, Team
 from registry.models import Alias, Model
 from vault.crypto import KeyProblem, Unopenable
+
+_MOST_DOLLARS: Final = 10**9
 
 
 def _listed(text: str) -> list[str]:
@@ -18,7 +21,7 @@ def _listed(text: str) -> list[str]:
 
 
 class Command(BaseCommand):
-    """`createkey --name N [--team T] [--scopes chat,embeddings] [--models a,b] [--expires 90d]`."""
+    """`createkey --name N [--team T] [--scopes A,B] [--models A,B] [--budget-usd 5] [--expires 90d]` and more."""
 
     help = "Make a client key. It is printed alone on stdout and never shown again."
 
@@ -31,6 +34,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--models", type=_listed, default=[], metavar="A,B", help="ids and aliases that it may use; all"
         )
+        parser.add_argument("--budget-usd", type=Decimal, metavar="5", help="US dollars that it may spend; no bound")
+        parser.add_argument("--budget-period", choices=Period.values, help="how long that is to last (monthly)")
         parser.add_argument("--expires", metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never")
 
     def handle(self, **options: Any) -> None:
@@ -53,9 +58,18 @@ class Command(BaseCommand):
         token = keys.issue(key)
         key.full_clean()
         key.save()
+        if options["budget_usd"] is not None:
+            self._budget(key, options["budget_usd"], options["budget_period"] or Period.MONTHLY)
+        elif options["budget_period"]:
+            raise CommandError("--budget-period: say how much, with --budget-usd.")
         for name in self._unknown(options["models"]):
             self.stderr.write(f"There is no model or alias {name} yet.")
         return token
+
+    def _budget(self, key: ApiKey, dollars: Decimal, period: str) -> None:
+        if not dollars.is_finite() or not 0 < dollars <= _MOST_DOLLARS or dollars * MICRO != int(dollars * MICRO):
+            raise CommandError("--budget-usd: give dollars above 0, with at most six decimals.")
+        Budget.objects.create(key=key, period=period, amount_micro=int(dollars * MICRO))
 
     def _team(self, name: str) -> Team:
         if found := Team.objects.filter(name=name).first():
