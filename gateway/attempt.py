@@ -28,7 +28,7 @@ def run(
     began = time.monotonic()
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
-    record.prices = prices_of(model)
+    record.prices = (*prices_of(model),)  # a plain tuple, which JSON knows
     try:
         record.dropped = adapter.dropped(request, model)
         with (

@@ -92,7 +92,7 @@ def _attempt(attempt: Attempt) -> AttemptEntry:
         reasoning=used.reasoning,
         estimated=used.estimated,
         cost_micro=attempt.cost_micro,
-        prices=(*attempt.prices,),  # a plain tuple, which is what JSON knows
+        prices=attempt.prices,
         dropped=attempt.dropped,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.databases import rows
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat_stream
 from tests.scripted_script import Cut, Script
@@ -35,12 +36,6 @@ def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
     """A gateway of one worker."""
     with Gateway(tmp_path_factory.mktemp("books"), config(provider)) as started:
         yield started
-
-
-def rows(gateway: Gateway, statement: str, *values: Any) -> list[Any]:
-    """What the database of a gateway says."""
-    with closing(sqlite3.connect(gateway.folder / "var" / "tokenhub.sqlite3", timeout=20)) as database:
-        return database.execute(statement, values).fetchall()
 
 
 def booked(gateway: Gateway, answer: requests.Response) -> tuple[Any, ...]:
