@@ -19,13 +19,20 @@ from django.views.decorators.http import require_POST
 
 from accounts import keys
 from accounts.forms import BudgetFields, KeyEdit, KeyFields, Rotation
-from accounts.models import MICRO, ApiKey, Budget, BudgetUse, Period, Team
+from accounts.models import LIMITS, MICRO, ApiKey, Budget, BudgetUse, Period, Team
 from accounts.picture import keeper
 from registry.forms import MergesEdits
 from registry.row_admin import RowAdmin
 
 OPEN_WARNING = (
     "No key is needed: /v1 is open to whoever reaches it. It closes with the first key, or by TOKENHUB_REQUIRE_KEY."
+)
+_LIMIT_FIELDS: tuple[str, Any] = (
+    "Limits",
+    {
+        "fields": LIMITS,
+        "description": "What is empty is not limited. A key is held to its own limits and to its team's.",
+    },
 )
 admin.site.index_template = "accounts/admin_index.html"
 
@@ -100,7 +107,7 @@ class BudgetInline(admin.TabularInline[Budget, Any]):
     @admin.display(description="in this period")
     def now(self, budget: Budget) -> str:
         """What is spent and reserved."""
-        if budget.pk is None:  # the row that the page keeps for a new one
+        if not budget.pk:  # the row that the page keeps for a new one
             return "-"
         use = BudgetUse.objects.filter(budget=budget.pk, start=Period(budget.period).start(timezone.now())).first()
         if use is None:
@@ -128,7 +135,8 @@ class TeamAdmin(OfOwnTeams):
                 "description": "Leads need an account of the staff and the permissions to view and change API keys; "
                 "they see the rows of their own teams only.",
             },
-        )
+        ),
+        _LIMIT_FIELDS,
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -138,7 +146,7 @@ class TeamAdmin(OfOwnTeams):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Let nobody make themselves a lead but those who manage every team."""
-        return [] if sees_all(request) else ["name", "enabled", "leads"]
+        return [] if sees_all(request) else ["name", "enabled", "leads", *LIMITS]
 
     @admin.display(description="keys", ordering="key_count")
     def number_of_keys(self, team: Any) -> int:
@@ -170,6 +178,7 @@ class ApiKeyAdmin(OfOwnTeams):
             },
         ),
         ("What it may use", {"fields": ["scopes", "allowed_models"]}),
+        _LIMIT_FIELDS,
         ("The key", {"fields": ["begins_with", "created_at", "rotated_at", "old_until"]}),
     ]
 

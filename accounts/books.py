@@ -171,3 +171,13 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id}: {self.amount_micro}"
+
+
+class LimitWindow(models.Model):
+    """What a key or a team used in the last seconds, where there is no Redis: see `accounts.limits.Window`."""
+
+    name = models.CharField(max_length=64, unique=True)
+    state = models.TextField(default="{}")
+
+    def __str__(self) -> str:
+        return self.name

@@ -65,3 +65,8 @@ class KeyFacts:
     def budgets(self) -> tuple[BudgetFacts, ...]:
         """All that its calls are charged to: its own and its team's."""
         return self.own_budgets + (self.team.budgets if self.team else ())
+
+    def least(self, name: str) -> int | None:
+        """Return the smaller of the limits of this name, its own and its team's; None where neither has one."""
+        told = (getattr(limits, name) for limits in (self.limits, self.team.limits if self.team else Limits()))
+        return min((limit for limit in told if limit is not None), default=None)

@@ -15,12 +15,13 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from accounts.books import Attempt, BudgetUse, Call, Price, Reservation, Spend
+from accounts.books import Attempt, BudgetUse, Call, LimitWindow, Price, Reservation, Spend
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
 
 # Django and everybody else look for the tables here.
 __all__ = [
+    "LIMITS",
     "MICRO",
     "AccountsStamp",
     "ApiKey",
@@ -28,6 +29,7 @@ __all__ = [
     "Budget",
     "BudgetUse",
     "Call",
+    "LimitWindow",
     "Limited",
     "Pepper",
     "Period",
@@ -91,6 +93,9 @@ def validate_models(value: Any) -> None:
 
 def _limit(**told: Any) -> Any:
     return models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)], **told)
+
+
+LIMITS: Final = ("rpm", "tpm", "concurrent", "max_tokens", "max_cost_micro")
 
 
 class Limited(models.Model):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from accounts.facts import BudgetFacts, KeyFacts, Limits, TeamFacts
-from accounts.models import AccountsStamp, ApiKey, Budget, Pepper, Team
+from accounts.models import LIMITS, AccountsStamp, ApiKey, Budget, Pepper, Team
 from registry.keeper import Keeps
 from registry.stamp import Watch
 from vault.crypto import KeyProblem, Unopenable
@@ -21,11 +21,10 @@ logger = logging.getLogger(__name__)
 watch: Final = Watch(AccountsStamp, (Team, ApiKey, Budget, Pepper))
 
 _Budgets = Mapping[tuple[str, int], tuple[BudgetFacts, ...]]
-_LIMITS: Final = ("rpm", "tpm", "concurrent", "max_tokens", "max_cost_micro")
-_OF_TEAM: Final = ("pk", "name", "enabled", *_LIMITS)
+_OF_TEAM: Final = ("pk", "name", "enabled", *LIMITS)
 _OF_KEY: Final = (
     *("pk", "public_id", "name", "digest", "old_digest", "old_until"),
-    *("team_id", "scopes", "allowed_models", "expires_at", "enabled", *_LIMITS),
+    *("team_id", "scopes", "allowed_models", "expires_at", "enabled", *LIMITS),
 )
 
 

@@ -11,6 +11,7 @@
     │   ├── KeyInvalid               401     invalid_api_key
     │   ├── NotAllowed               403     not_allowed
     │   ├── BudgetExceeded           402     budget_exceeded
+    │   ├── LimitReached             429     rate_limit_exceeded
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
     │   ├── ModelNotFound            404     model_not_found
@@ -165,6 +166,18 @@ class BudgetExceeded(CallerError):
 
     status = 402
     code = "budget_exceeded"
+
+
+class LimitReached(CallerError):
+    """A limit of the caller's key or its team is reached; `headers` tell what is left and when more will be."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after: float, headers: Mapping[str, str]) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.headers = headers
 
 
 class NotFound(CallerError):

@@ -247,6 +247,18 @@ class Attempt:
     """The caller's fields that had no counterpart in the provider's language."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a caller's key may spend on one request."""
+
+    reserve: Callable[[int], None] | None = None
+    """Sets micro-dollars aside in its budgets; None where it has none."""
+    max_tokens: int | None = None
+    """Tokens of one answer."""
+    max_cost_micro: int | None = None
+    """Micro-dollars, at worst."""
+
+
 @dataclass(slots=True)
 class Call:
     """The record of one client request: what was decided, what was tried, how it ended."""
@@ -267,8 +279,12 @@ class Call:
     user: str = ""
     is_booked: bool = False
     """Whether the ledger is to know of it."""
-    reserve: Callable[[int], None] | None = None
-    """Sets micro-dollars aside in the caller's budgets; None for a caller without any."""
+    means: Means | None = None
+    """What the caller's key may spend on it; None for one without bounds."""
+    release: Callable[[int], None] | None = None
+    """Tells the caller's limits that it is over, and how many tokens it took; None for a caller without any."""
+    room: Mapping[str, str] = field(default_factory=dict)
+    """What is left of the caller's limits, as headers tell it."""
     stream: bool = False
     phase: str = ""
     explain: bool = False

@@ -35,7 +35,7 @@ def headers(call: Call) -> dict[str, str]:
         # a stream's headers are gone before its cost is known
         "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}" if call.attempts and not call.stream else "",
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in told.items() if value} | {**call.room}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """What a call may cost at worst, and whether its key has that much left: reserved before anybody is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from django.db import Error as DatabaseFault
@@ -9,59 +9,75 @@ from accounts.budgets import BudgetSpent
 from accounts.models import MICRO
 from accounts.prices import prices_of
 from gateway import tokens
-from gateway.errors import BudgetExceeded, Unavailable
-from gateway.exchange import EMBEDDING, Call, Excluded, Request
+from gateway.errors import BudgetExceeded, InvalidRequest, Unavailable
+from gateway.exchange import EMBEDDING, PLAIN, Call, Excluded, Request
 from gateway.router import DOUBT, Route
 from registry.snapshot import ModelFacts
 
 
-def bounded(request: Request, route: Route) -> tuple[Route, Mapping[int, int]]:
+def bounded(request: Request, route: Route, most_tokens: int | None = None) -> tuple[Route, Mapping[int, int]]:
     """Return the route with a bound on every model's answer, and the micro-dollars that each may then cost at worst.
 
     The prompt counts at the dearest price that it may have, and with the doubt that there is about its size.
     """
-    rooms = {} if request.format == EMBEDDING else {model.pk: _room(request, route, model) for model in route.models}
+    rooms: dict[int, int] = {}
     most: dict[int, int] = {}
     for model in route.models:
+        room = 0
+        if request.format != EMBEDDING:
+            rooms[model.pk] = room = _room(request, route, model, most_tokens)
         prices = prices_of(model)
         dearest = prices._replace(input=max(prices.input, prices.cache_read, prices.cache_write))
         prompt = int(request.estimate * DOUBT)
-        most[model.pk] = dearest.cost_micro(uncached=prompt, cache_read=0, cache_write=0, output=rooms.get(model.pk, 0))
+        most[model.pk] = dearest.cost_micro(uncached=prompt, cache_read=0, cache_write=0, output=room)
     return replace(route, rooms=rooms), most
 
 
-def _room(request: Request, route: Route, model: ModelFacts) -> int:
+def _room(request: Request, route: Route, model: ModelFacts, most_tokens: int | None) -> int:
     usual = tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
-    return route.rooms.get(model.pk, usual)
+    room = route.rooms.get(model.pk, usual)
+    return room if most_tokens is None else min(room, most_tokens)
 
 
 def paid(request: Request, route: Route, call: Call) -> Route:
-    """Return the part of a route that the caller's budgets pay for, which is reserved; raises `BudgetExceeded`.
+    """Return the part of a route that the caller's key pays for, which is reserved in its budgets.
 
-    Models that cost more than is left are left out, so that a spent budget still has the free ones. Without a budget
-    nothing is reckoned.
+    Raises `BudgetExceeded`, and `InvalidRequest` for more tokens than the key may ask for. Models that may cost more
+    than is left are left out, so that a spent budget still has the free ones. For a key without bounds nothing is
+    reckoned.
     """
-    if call.reserve is None:
+    means = call.means
+    if means is None:
         return route
-    way, most = bounded(request, route)
+    if request.format != PLAIN and means.max_tokens and (request.max_tokens or 0) > means.max_tokens:
+        raise InvalidRequest(f"This key may ask for {means.max_tokens} tokens of output at most.", param="max_tokens")
+    way, most = bounded(request, route, means.max_tokens)
     if request.policy.hedge_ms is not None:  # two may be asked at the same time
         most = {model: 2 * cost for model, cost in most.items()}
+    if means.max_cost_micro is not None:
+        told = f"this key may spend {means.max_cost_micro / MICRO:.6f} USD on a request"
+        way = _affordable(way, most, means.max_cost_micro, told, call=call)
+    return way if means.reserve is None else _reserved(way, most, means.reserve, call=call)
+
+
+def _reserved(route: Route, most: Mapping[int, int], reserve: Callable[[int], None], *, call: Call) -> Route:
     while True:
         try:
-            if dearest := max(most[model.pk] for model in way.models):
-                call.reserve(dearest)
-            return way
+            if dearest := max(most[model.pk] for model in route.models):
+                reserve(dearest)
+            return route
         except BudgetSpent as spent:
-            way = _affordable(way, most, spent, call=call)
+            left = max(0, spent.left_micro)
+            told = f"the {spent.budget.period} budget of {spent.budget.owner} has {left / MICRO:.6f} USD left"
+            route = _affordable(route, most, left, told, call=call)
         except DatabaseFault as error:
             raise Unavailable("The budget of this key cannot be read now.", retry_after=1) from error
 
 
-def _affordable(route: Route, most: Mapping[int, int], spent: BudgetSpent, *, call: Call) -> Route:
-    left = max(0, spent.left_micro)
+def _affordable(route: Route, most: Mapping[int, int], left: int, told: str, *, call: Call) -> Route:
+    """Return the models that cost no more than what is left; the others are told of in the decision."""
     dear = {model.id: most[model.pk] for model in route.models if most[model.pk] > left}
-    told = f"the {spent.budget.period} budget of {spent.budget.owner} has {left / MICRO:.6f} USD left"
-    if call.decisions:
+    if call.decisions and dear:
         made = call.decisions[-1]
         excluded = [Excluded(name, f"may cost {cost / MICRO:.6f} USD: {told}") for name, cost in dear.items()]
         ranked = [each for each in made.ranked if each.model not in dear]

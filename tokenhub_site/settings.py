@@ -149,6 +149,7 @@ SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
 TOKENHUB_LEDGER_SECONDS = decimal("TOKENHUB_LEDGER_SECONDS")
+TOKENHUB_LIMITS_WHEN_AWAY = choice("TOKENHUB_LIMITS_WHEN_AWAY")
 TOKENHUB_REQUIRE_KEY = choice("TOKENHUB_REQUIRE_KEY")
 TOKENHUB_COOLDOWNS = switch("TOKENHUB_COOLDOWNS")
 TOKENHUB_STRATEGY = choice("TOKENHUB_STRATEGY")

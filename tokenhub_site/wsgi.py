@@ -11,6 +11,7 @@ from accounts import picture as accounts  # noqa: E402 - models exist only once 
 from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
 from gateway import drain, probing  # noqa: E402
+from gateway.throttling import throttle  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
 
@@ -18,6 +19,7 @@ keeper.start()
 accounts.keeper.start()
 ledger.poll.start()
 leases.poll.start()
+throttle.poll.start()
 drain.at_end(ledger.finish)
 board.poll.start()
 probing.poll.start()

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from accounts.models import Scope
+from gateway import tokens
 from gateway.adapters.transport import transport
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Call, Once, Policy
@@ -44,6 +45,10 @@ class Adversarial(GenerationView[Wish]):
                     yield _written(event, self.call)
                 elif isinstance(event, Result):
                     yield orjson.dumps({**event.body, "request_id": self.call.id})
+
+    def size(self, asked: Wish) -> int:
+        """Return the estimate of the prompt, and the most that each phase may answer."""
+        return tokens.estimate({"messages": asked.messages}) + (asked.max_tokens or 0)
 
     def thinks(self, asked: Wish) -> bool:
         """Say that a stream is silent for long."""

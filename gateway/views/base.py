@@ -9,7 +9,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
-from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
@@ -23,15 +22,14 @@ from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
 from accounts.facts import KeyFacts
-from accounts.leases import leases
-from accounts.ledger import ledger
 from accounts.models import Scope
-from gateway import journal, policy
+from gateway import accounting, journal, policy
 from gateway.authentication import ClientKeys
 from gateway.errors import (
     CallerLeft,
     CrossSite,
     GatewayError,
+    LimitReached,
     MethodNotAllowed,
     NotAllowed,
     PhaseFailed,
@@ -92,10 +90,7 @@ class GatewayView(APIView):
         """Find out who calls; raises `KeyInvalid` and, where nobody can say, `Unavailable`."""
         self.key = cast("KeyFacts | None", request.auth)
         if self.key:
-            self.call.key_id, self.call.key = self.key.public_id, self.key.pk
-            self.call.team = self.key.team.pk if self.key.team else None
-            if self.key.budgets:
-                self.call.reserve = partial(leases.hold, self.call.id, self.key.budgets)
+            accounting.identify(self.call, self.key)
 
     def check_permissions(self, request: RestRequest) -> None:
         """Refuse a key that is not for this endpoint."""
@@ -119,6 +114,9 @@ class GatewayView(APIView):
             response["Allow"] = ", ".join(self.allowed_methods)
         if error.status == 401:
             response["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, LimitReached):
+            for name, value in error.headers.items():
+                response[name] = value
         if error.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         if self.call.attempts and type(error) is not Unavailable:
@@ -137,7 +135,7 @@ class GatewayView(APIView):
     def finalize_response(self, request: RestRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell of every call once: of a stream when it ends, of all others here."""
         if not response.streaming:
-            _tell(self.call)
+            accounting.ended(self.call)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def answer_headers(self) -> dict[str, str]:
@@ -192,6 +190,10 @@ class GenerationView(GatewayView, Generic[A]):
     def thinks(self, asked: A) -> bool:
         """Whether a stream may be silent for long, so that it is kept alive."""
 
+    @abstractmethod
+    def size(self, asked: A) -> int:
+        """About how many tokens a request takes, its answer included where the caller names a limit."""
+
     def error_event(self, error: GatewayError) -> bytes:
         """Return an error as the last event of a stream."""
         return sse.event(orjson.dumps(self.error_body(error)))
@@ -207,13 +209,15 @@ class GenerationView(GatewayView, Generic[A]):
             asked.policy.explain,
             asked.policy.session,
         )
+        if self.key and self.is_booked:
+            accounting.admit(self.call, self.key, self.size(asked))
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
             pieces = held.enter_context(closing(self._pieces(asked, patience)))
             try:
                 first = next(pieces)
                 if asked.stream:
-                    return self._streamed(first, pieces, held.pop_all())
+                    return self._streamed(asked, chain([first], pieces), held.pop_all())
                 whole = first + b"".join(pieces)
             except CallerLeft:
                 self.call.status, self.call.error = 499, CALLER_LEFT
@@ -235,9 +239,10 @@ class GenerationView(GatewayView, Generic[A]):
         self.call.asked, self.call.user = openai.named(body)
         return self.read(raw, body, policy.read(body, self.request.headers))
 
-    def _streamed(self, first: bytes, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
+    def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
+        has_parts = self.thinks(asked)
         return StreamingHttpResponse(
-            EventStream(self.call, chain([first], pieces), held, self.error_event),
+            EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts),
             content_type="text/event-stream; charset=utf-8",
             headers=self.answer_headers() | _STREAM_HEADERS,
         )
@@ -272,16 +277,24 @@ class WholeAnswer(HttpResponse):
 class EventStream:
     """The body of a streamed answer. It ends with an in-band error if it must, and the call is told however it ends.
 
-    `held` is what the answer needs until its last byte has gone to the caller, which is when the server closes it.
+    `held` is what the answer needs until its last byte has gone to the caller, which is when the server closes it;
+    `has_parts` says that it is made of several answers, so that the end of one may not be its own.
     """
 
     def __init__(
-        self, call: Call, pieces: Iterator[bytes], held: ExitStack, error_event: Callable[[GatewayError], bytes]
+        self,
+        call: Call,
+        pieces: Iterator[bytes],
+        held: ExitStack,
+        *,
+        error_event: Callable[[GatewayError], bytes],
+        has_parts: bool,
     ) -> None:
         self._call = call
         self._error_event = error_event
         self._pieces = pieces
         self._held = held
+        self._has_parts = has_parts
         self._written: Attempt | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -299,13 +312,11 @@ class EventStream:
             yield self._error_event(_told(exc, self._call))
 
     def _write_down(self) -> None:
-        """Write down what an answer cost before its last bytes go out: a worker that dies then must not forget it."""
         answered = self._call.answered
         if answered is None or not answered.is_finished or answered is self._written:
             return
         self._written = answered
-        if self._call.is_booked:
-            ledger.spool.append(journal.entry(self._call, is_final=False))
+        accounting.finishing(self._call, is_last=not self._has_parts)
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""
@@ -314,16 +325,7 @@ class EventStream:
         finally:
             if not self._call.status:
                 self._call.status, self._call.error = 499, CALLER_LEFT
-            _tell(self._call)
-
-
-def _tell(call: Call) -> None:
-    """Tell of a call that has ended: one line for the log, one for the ledger."""
-    journal.log(call)
-    if call.is_booked:
-        ledger.spool.append(journal.entry(call))
-    if call.reserve is not None and leases.ended(call.id):
-        ledger.poll.wake()  # what it reserved is free for the next call once it is booked
+            accounting.ended(self._call)
 
 
 def _seconds(wishes: Policy) -> float:

@@ -50,6 +50,10 @@ class ModelView(GenerationView[Request]):
         """Return what asks the models of a route."""
         return escalation.answer
 
+    def size(self, asked: Request) -> int:
+        """Return the estimate of the prompt, and the most that the answer may have."""
+        return asked.estimate + (asked.max_tokens or 0)
+
     def thinks(self, asked: Request) -> bool:
         """Whether the answer is made of several, so that a stream is silent for long."""
         return flows.named(asked.model) is not None

@@ -32,7 +32,7 @@ def config(provider: ScriptedProvider) -> dict[str, Any]:
 
 
 def ask(gateway: Gateway, token: str, **more: Any) -> int:
-    """The status of an answer, which is read to its end, over a connection of its own so that any worker may give it."""
+    """The status of an answer that is read to its end, over a connection of its own so that any worker may give it."""
     headers = {"Authorization": f"Bearer {token}"}
     return requests.post(
         f"{gateway.url}/v1/chat/completions", json=ASKED | more, headers=headers, timeout=60

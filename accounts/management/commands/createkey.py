@@ -14,6 +14,12 @@ from registry.models import Alias, Model
 from vault.crypto import KeyProblem, Unopenable
 
 _MOST_DOLLARS: Final = 10**9
+_LIMITS: Final = {
+    "rpm": ("60", "requests in any 60 seconds"),
+    "tpm": ("100000", "tokens in any 60 seconds"),
+    "concurrent": ("10", "requests at the same time"),
+    "max_tokens": ("4096", "tokens of one answer"),
+}
 
 
 def _listed(text: str) -> list[str]:
@@ -34,6 +40,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--models", type=_listed, default=[], metavar="A,B", help="ids and aliases that it may use; all"
         )
+        for name, (short, about) in _LIMITS.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar=short, help=f"{about}; no bound")
         parser.add_argument("--budget-usd", type=Decimal, metavar="5", help="US dollars that it may spend; no bound")
         parser.add_argument("--budget-period", choices=Period.values, help="how long that is to last (monthly)")
         parser.add_argument("--expires", metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never")
@@ -50,7 +58,8 @@ class Command(BaseCommand):
         self.stdout.write(token)
 
     def _make(self, options: dict[str, Any]) -> str:
-        key = ApiKey(name=options["name"], scopes=options["scopes"], allowed_models=options["models"])
+        limits = {name: options[name] for name in _LIMITS}
+        key = ApiKey(name=options["name"], scopes=options["scopes"], allowed_models=options["models"], **limits)
         if options["team"]:
             key.team = self._team(options["team"])
         if options["expires"]:
