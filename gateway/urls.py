@@ -5,8 +5,8 @@ from django.urls import path, re_path
 from gateway.views import health
 from gateway.views.adversarial import Adversarial
 from gateway.views.chat import ChatCompletions, Completions
-from gateway.views.docs import Docs, OpenApi
 from gateway.views.decisions import DecisionDetail
+from gateway.views.docs import Docs, OpenApi
 from gateway.views.embeddings import Embeddings
 from gateway.views.messages import CountTokens, Messages
 from gateway.views.missing import Missing
