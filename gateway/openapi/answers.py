@@ -262,6 +262,31 @@ _OTHERS: Final[Mapping[str, Schema]] = {
     "Healthy": thing({"status": constant("healthy")}),
     "Readiness": thing(_HEALTH),
     "Document": thing({"openapi": text(), "info": mapped(ANYTHING), "paths": mapped(ANYTHING)}, about="This document."),
+    "BookedCall": thing(
+        {
+            "request_id": text(),
+            "at": text("When it began.", format="date-time"),
+            "endpoint": text(),
+            "status": whole(minimum=0),
+            "error": or_null(text()),
+            "stream": switch(),
+            "asked": or_null(text("What was named as the model.")),
+            "model": or_null(text("Which answered, or was the last not to.")),
+            "provider": or_null(text()),
+            "session": or_null(text()),
+            "user": or_null(text()),
+            "ms": number(minimum=0),
+            "ttft_ms": or_null(number(minimum=0)),
+            "usage": ref("BookedUsage"),
+            "cost_usd": number(minimum=0),
+            "attempts": listed(mapped(ANYTHING), "What was tried, each with its usage and what it cost."),
+            "decisions": listed(mapped(ANYTHING), "For each model that was looked for: who can serve, and who not."),
+        }
+    ),
+    "BookedUsage": thing(
+        dict.fromkeys(("input", "cache_read", "cache_write", "output", "reasoning"), _COUNT)
+        | {"estimated": switch("Whether a provider told none of it.")}
+    ),
     "Decision": thing(
         {
             "request_id": text(),

@@ -20,10 +20,16 @@ One URL for every language model: any client speaks its own format to any provid
 The fields that are described are those that the gateway itself reads; all others are passed on to a provider that \
 speaks the caller's format. Every refusal has the shape of its endpoint, OpenAI's or Anthropic's, and an id. What is \
 no endpoint below `/v1/` is refused with 404 and the code `not_found`. Every address answers OPTIONS, and HEAD where \
-it answers GET. Until there are keys for callers, whatever is sent as a key is ignored."""
+it answers GET. From the first key on, callers need one; until then, whatever is sent as a key is ignored."""
 _OF_STREAMS: Final = "or events, where `stream` is true; they may have comments such as `: ping` between them"
 
-_NO_KEYS: Final[list[Any]] = []
+_KEY: Final = "A key of this gateway, which begins with `th_`."
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": _KEY},
+}
+_NO_KEY: Final[dict[str, list[str]]] = {}
+_SECURITY: Final = [{"bearer": []}, {"x-api-key": []}, _NO_KEY]
 HEADERS: Final[Mapping[str, Schema]] = {
     "x-tokenhub-request-id": text("The id of the request, which the log has as well."),
     "x-request-id": text("The same, where the official clients look for it."),
@@ -34,13 +40,25 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "x-tokenhub-model": text("The model that answered, or the last that did not."),
     "x-tokenhub-dropped-params": text("Fields that were left out or changed, between commas."),
     "x-tokenhub-cost-usd": text("US dollars; of a whole answer only.", pattern=r"^\d+\.\d{6}$"),
+    **{
+        f"x-ratelimit-{what}-{kind}": text(about.format(kind))
+        for kind in ("requests", "tokens")
+        for what, about in (
+            ("limit", "How many {} there may be in any 60 seconds, of the narrowest limit."),
+            ("remaining", "How many {} are left of it."),
+            ("reset", "When all of them will be, such as `12s`."),
+        )
+    },
     "x-should-retry": text("Whether the official clients should ask again.", enum=["false"]),
     "Retry-After": whole("Seconds after which another try may help.", minimum=1),
     "Allow": text("The methods that there are."),
+    "WWW-Authenticate": text("How a key is sent.", enum=["Bearer"]),
 }
 _ALWAYS: Final = ("x-tokenhub-request-id", "x-request-id")
 _OF_ANTHROPIC: Final = ("request-id",)
-_OF_MODELS: Final = tuple(name for name in HEADERS if name.startswith("x-tokenhub-") and name not in _ALWAYS)
+_OF_MODELS: Final = tuple(
+    name for name in HEADERS if name.startswith(("x-tokenhub-", "x-ratelimit-")) and name not in _ALWAYS
+)
 _REFUSED: Final = ("x-should-retry",)
 
 _PARAMETERS: Final = {header["name"]: header for header in routing.headers()}
@@ -60,12 +78,13 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "TokenHub", "version": metadata.version("tokenhub"), "description": _ABOUT},
         "servers": [{"url": "/", "description": "This server."}],
-        "security": _NO_KEYS,
+        "security": _SECURITY,
         "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in ENDPOINTS)],
         "paths": {endpoint.path: {endpoint.method: _operation(endpoint)} for endpoint in ENDPOINTS},
         "components": {
             "schemas": SCHEMAS,
             "parameters": _PARAMETERS,
+            "securitySchemes": _SCHEMES,
             "headers": {name: _header(name, schema) for name, schema in HEADERS.items()},
         },
     }
@@ -89,6 +108,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     told: dict[str, Any] = {"operationId": endpoint.name, "tags": [endpoint.tag], "summary": endpoint.summary}
     told |= {"description": endpoint.about} if endpoint.about else {}
     told |= {"parameters": parameters} if parameters else {}
+    told |= {"security": [_NO_KEY]} if endpoint.is_public or endpoint.is_plain else {}
     if endpoint.body:
         content = {"schema": ref(endpoint.body), "example": bodies.EXAMPLES[endpoint.body]}
         told["requestBody"] = {"required": True, "content": {"application/json": content}}

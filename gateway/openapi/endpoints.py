@@ -40,6 +40,8 @@ class Endpoint:
     """Whether a provider's own refusals and headers may be part of the answer."""
     also: Mapping[int, tuple[str, str]] | None = None
     """Further statuses that are no refusals: the schema and what they mean."""
+    is_public: bool = False
+    """Whether it needs no key even where others do."""
     is_plain: bool = False
     """Whether it stands outside the API: without a record of the call, and a wrong method is told without words."""
 
@@ -81,7 +83,8 @@ _RESPONSE_EVENTS: Final = tuple(
         *("output_item.done", "completed", "incomplete", "failed"),
     )
 )
-_GENERATION, _REGISTRY, _SERVER = "Models at work", "What there is", "The server"
+_GENERATION, _REGISTRY = "Models at work", "What there is"
+_ACCOUNT, _SERVER = "What it cost", "The server"
 
 ENDPOINTS: Final[Sequence[Endpoint]] = (
     Endpoint(
@@ -153,7 +156,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         answer="TokenCount",
         headers=_OF_ANTHROPIC,
         shapes=(ANTHROPIC,),
-        refusals=(*refusals.BODY, *refusals.CHOICE, *refusals.REGISTRY, errors.OutOfTime),
+        refusals=(*refusals.BODY, *refusals.CHOICE, *refusals.KEYS, errors.NotAllowed, errors.OutOfTime),
     ),
     Endpoint(
         path="/v1/adversarial",
@@ -180,7 +183,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         answer="Models",
         headers=_CHOOSES_SHAPE,
         shapes=(OPENAI, ANTHROPIC),
-        refusals=refusals.REGISTRY,
+        refusals=refusals.KEYS,
     ),
     Endpoint(
         path="/v1/models/{name}",
@@ -191,7 +194,17 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         headers=_CHOOSES_SHAPE,
         path_parameters={"name": text("An id or an alias; it may contain slashes.", examples=["echo-1"], minLength=1)},
         shapes=(OPENAI, ANTHROPIC),
-        refusals=(errors.ModelNotFound, errors.NotFound, *refusals.REGISTRY),
+        refusals=(errors.ModelNotFound, errors.NotFound, *refusals.KEYS),
+    ),
+    Endpoint(
+        path="/v1/decisions/{request_id}",
+        name="decision",
+        tag=_ACCOUNT,
+        summary="Why a call of yours went where it went, and what it cost",
+        about="For the key that made the call, a moment after it ended.",
+        answer="BookedCall",
+        path_parameters={"request_id": text("As `x-tokenhub-request-id` told it.", examples=["req_0"], minLength=1)},
+        refusals=(errors.NotFound, *refusals.KEYS),
     ),
     Endpoint(
         path="/v1/openapi.json",
@@ -199,6 +212,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         tag=_REGISTRY,
         summary="This document",
         answer="Document",
+        is_public=True,
     ),
     Endpoint(
         path="/v1/docs",
@@ -206,6 +220,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         tag=_REGISTRY,
         summary="This document as a page to read",
         answer="text/html; charset=utf-8",
+        is_public=True,
     ),
     Endpoint(
         path="/health",

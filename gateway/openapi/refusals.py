@@ -21,11 +21,13 @@ GATE: Final[Kinds] = (errors.Malformed, errors.MethodNotAllowed, errors.Unexpect
 """What any endpoint may answer."""
 BODY: Final[Kinds] = (errors.InvalidRequest, errors.BodyTimeout, errors.LengthRequired, errors.BodyTooLarge)
 """What is wrong with a body."""
-REGISTRY: Final[Kinds] = (errors.CrossSite, errors.Unavailable)
-"""What keeps a caller from the registry: another site's page, or that it cannot be read."""
+KEYS: Final[Kinds] = (errors.CrossSite, errors.KeyInvalid, errors.Unavailable)
+"""What keeps a caller out: another site's page, no good key, or that keys or registry cannot be read."""
+ACCOUNT: Final[Kinds] = (errors.NotAllowed, errors.BudgetExceeded, errors.LimitReached)
+"""What the caller's key is not good for."""
 CHOICE: Final[Kinds] = (errors.ModelNotFound, errors.Unserviceable)
 """Why nobody can ever serve a request."""
-ROUTE: Final[Kinds] = (*REGISTRY, *CHOICE, errors.PromptTooLong, *under(errors.Unavailable)[1:], errors.OutOfTime)
+ROUTE: Final[Kinds] = (*KEYS, *ACCOUNT, *CHOICE, errors.PromptTooLong, *under(errors.Unavailable)[1:], errors.OutOfTime)
 """Why nobody serves a request now."""
 PROVIDERS: Final[Kinds] = tuple(kind for kind in under(errors.ProviderFailure) if not issubclass(kind, errors.Rejected))
 """What providers fail with; `Rejected` and those below it have the provider's own status."""
@@ -99,4 +101,8 @@ def _told(kinds: Kinds) -> str:
     return "\n".join(f"- `{code}`: {' Or: '.join(dict.fromkeys(each))}" for code, each in reasons.items())
 
 
-_HEADERS: Final[Mapping[str, tuple[int, ...]]] = {"Allow": (405,), "Retry-After": _TELLS_WHEN}
+_HEADERS: Final[Mapping[str, tuple[int, ...]]] = {
+    "Allow": (405,),
+    "Retry-After": _TELLS_WHEN,
+    "WWW-Authenticate": (401,),
+}

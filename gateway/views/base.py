@@ -16,6 +16,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
@@ -59,14 +60,14 @@ class GatewayView(APIView):
 
     scope: ClassVar[Scope | None] = None
     """What a key must be good for; None where any key will do."""
-    authentication_classes = [ClientKeys]
+    authentication_classes = []
     permission_classes = []
     parser_classes = []
     renderer_classes = [JSONRenderer]
     content_negotiation_class = OnlyFormat
 
-    may_be_linked: ClassVar[bool] = False
-    """Whether a page of another site may lead here, since nothing is done and nothing is private."""
+    is_public: ClassVar[bool] = False
+    """Whether anybody may look, without a key and from a page of another site: nothing is done, nothing is private."""
     call: Call
     key: KeyFacts | None = None
 
@@ -82,9 +83,13 @@ class GatewayView(APIView):
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
         """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
-        if not self.may_be_linked and request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+        if not self.is_public and request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
             raise CrossSite("A page of another site may not call this endpoint.")
         super().initial(request, *args, **kwargs)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return what finds out who calls, where that matters."""
+        return [] if self.is_public else [ClientKeys()]
 
     def perform_authentication(self, request: RestRequest) -> None:
         """Find out who calls; raises `KeyInvalid` and, where nobody can say, `Unavailable`."""

@@ -24,7 +24,7 @@ _HEADERS: Final = {
 class OpenApi(GatewayView):
     """The document."""
 
-    may_be_linked = True
+    is_public = True
 
     def get(self, request: RestRequest) -> HttpResponse:
         """Return it."""
@@ -34,7 +34,7 @@ class OpenApi(GatewayView):
 class Docs(GatewayView):
     """The document as a page, which needs nothing from elsewhere."""
 
-    may_be_linked = True
+    is_public = True
 
     def get(self, request: RestRequest) -> HttpResponse:
         """Return it."""

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from gateway import errors, journal, policy
+from accounts.limits import REQUESTS, TOKENS, Room, Verdict
+from gateway import errors, journal, policy, throttling
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.exchange import Attempt, Call, Decision, Policy
 from gateway.openapi import refusals, routing
@@ -46,6 +47,11 @@ def get(demo: Gateway, path: str, **headers: str) -> requests.Response:
     return demo.session.get(f"{demo.url}{path}", headers=headers, timeout=10)
 
 
+def booked(demo: Gateway) -> str:
+    """Return the id of a call that has ended."""
+    return demo.post().headers["x-tokenhub-request-id"]
+
+
 def references(told: Any) -> Iterator[str]:
     """Yield what is referred to anywhere in a value."""
     inner = told.values() if isinstance(told, dict) else told if isinstance(told, list) else ()
@@ -68,8 +74,12 @@ def test_it_is_valid() -> None:
 
 
 def test_all_that_is_referred_to_is_there_and_the_other_way_round() -> None:
-    there = {f"#/components/{kind}/{name}" for kind, named in DOCUMENT["components"].items() for name in named}
-    assert set(references(DOCUMENT)) == there
+    linked = {kind: named for kind, named in DOCUMENT["components"].items() if kind != "securitySchemes"}
+    assert set(references(DOCUMENT)) == {
+        f"#/components/{kind}/{name}" for kind, named in linked.items() for name in named
+    }
+    schemes = {name for each in DOCUMENT["security"] for name in each}
+    assert schemes == set(DOCUMENT["components"]["securitySchemes"])
 
 
 def test_every_address_is_described_and_the_other_way_round() -> None:
@@ -90,6 +100,8 @@ def test_every_error_is_told_of() -> None:
 def test_every_header_of_an_answer_is_told_of() -> None:
     attempt = Attempt("m", "p", dropped=("n",), cost_micro=1)
     call = Call("req_1", "POST /v1/x", 0.0, decisions=[Decision(1, 1, [], [])], attempts=[attempt])
+    room = Room(1, 1, 1.0)
+    call.room = throttling.headers(Verdict(rooms={REQUESTS: room, TOKENS: room}))
     ours = {name for name in HEADERS if name.startswith("x-") and name != "x-should-retry"}
     assert set(journal.headers(call)) == ours
 
@@ -121,9 +133,8 @@ def test_what_routes_a_request_is_described_as_it_is_read(name: str, data: st.Da
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda value: str(value)[:40])
 def test_every_endpoint_answers_its_example(demo: Gateway, path: str, method: str, operation: dict[str, Any]) -> None:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    answer = demo.session.request(
-        method, f"{demo.url}{path.replace('{name}', 'echo-1')}", json=content.get("example"), timeout=10
-    )
+    where = path.replace("{name}", "echo-1").replace("{request_id}", booked(demo))
+    answer = demo.session.request(method, f"{demo.url}{where}", json=content.get("example"), timeout=10)
     assert answer.status_code == 200
     told = operation["responses"]["200"]
     assert {name for name in HEADERS if name in answer.headers} <= set(told.get("headers", ()))
@@ -197,7 +208,7 @@ def test_the_commands_on_the_page_work(demo: Gateway) -> None:
     assert len(commands) == len(ENDPOINTS)
     for command in commands:
         told = command.replace("&quot;", '"').replace("&#x27;", "'").replace("\\\n", "")
-        words = shlex.split(told.replace("http://localhost:8080", demo.url))
+        words = shlex.split(told.replace("http://localhost:8080", demo.url).replace("req_0", booked(demo)))
         data = words[words.index("-d") + 1] if "-d" in words else None
         answer = requests.request("POST" if data else "GET", words[1], data=data, timeout=10)
         assert answer.status_code == 200, told
