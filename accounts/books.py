@@ -17,6 +17,7 @@ class Tokens(models.Model):
     uncached = models.PositiveBigIntegerField(default=0)
     cache_read = models.PositiveBigIntegerField(default=0)
     cache_write = models.PositiveBigIntegerField(default=0)
+    cache_write_1h = models.PositiveBigIntegerField(default=0, help_text="A part of what was written to the cache.")
     output = models.PositiveBigIntegerField(default=0)
     reasoning = models.PositiveBigIntegerField(default=0)
     cost_micro = models.PositiveBigIntegerField(default=0, help_text="Micro-dollars.")
@@ -51,6 +52,7 @@ class Call(Tokens):
     session = models.CharField(max_length=200, blank=True)
     user = models.CharField(max_length=200, blank=True)
     estimated = models.BooleanField()
+    is_priced = models.BooleanField(help_text="Whether the cost is known of all attempts.")
     ms = models.FloatField()
     ttft_ms = models.FloatField(null=True)
     attempt_count = models.PositiveSmallIntegerField()
@@ -77,13 +79,15 @@ class Price(models.Model):
     output = models.PositiveBigIntegerField()
     cache_read = models.PositiveBigIntegerField()
     cache_write = models.PositiveBigIntegerField()
+    cache_write_1h = models.PositiveBigIntegerField()
     since = models.DateTimeField(help_text="When it was first charged.")
 
     class Meta:
         ordering = ["model", "since"]
         constraints = [
             models.UniqueConstraint(
-                fields=["model", "provider", "input", "output", "cache_read", "cache_write"], name="price_is_said_once"
+                fields=["model", "provider", "input", "output", "cache_read", "cache_write", "cache_write_1h"],
+                name="price_is_said_once",
             )
         ]
 
@@ -108,7 +112,14 @@ class Attempt(Tokens):
     ms = models.FloatField()
     ttft_ms = models.FloatField(null=True)
     dropped = models.TextField(blank=True, help_text="Fields of the caller that had no place there.")
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, db_constraint=False, related_name="+")
+    price = models.ForeignKey(
+        Price,
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+        help_text="None where nobody said what the model costs: then its cost is unknown, and 0 here.",
+    )
 
     class Meta:
         ordering = ["call", "number"]
@@ -128,6 +139,7 @@ class Spend(Tokens):
     provider = models.CharField(max_length=100)
     attempts = models.PositiveBigIntegerField()
     failed = models.PositiveBigIntegerField(help_text="Attempts that brought no answer.")
+    unpriced = models.PositiveBigIntegerField(help_text="Attempts whose cost is unknown.")
 
     class Meta:
         verbose_name_plural = "spend"

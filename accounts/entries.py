@@ -30,12 +30,14 @@ class AttemptEntry:
     uncached: int
     cache_read: int
     cache_write: int
+    cache_write_1h: int
+    """A part of `cache_write`."""
     output: int
     reasoning: int
     estimated: bool
     cost_micro: int
-    prices: tuple[int, int, int, int]
-    """Pico-dollars a token: input, output, cache read, cache write."""
+    prices: tuple[int, ...]
+    """Pico-dollars a token, in the order of `accounts.prices.Prices`; empty where nobody said what the model costs."""
     dropped: Sequence[str]
 
 
@@ -86,5 +88,4 @@ _OF_ATTEMPT: Final = tuple(field.name for field in fields(AttemptEntry))
 
 def _attempt(told: dict[str, Any]) -> AttemptEntry:
     values = {name: told[name] for name in _OF_ATTEMPT}
-    first, second, third, fourth = values["prices"]
-    return AttemptEntry(**{**values, "prices": (first, second, third, fourth)})
+    return AttemptEntry(**{**values, "prices": tuple(values["prices"])})

@@ -17,6 +17,7 @@ from django.db import Error as DatabaseFault
 from accounts import budgets, spool
 from accounts.entries import AttemptEntry, CallEntry
 from accounts.models import Attempt, Call, Price, Spend
+from accounts.prices import Prices
 from accounts.spool import Spool
 from registry import threads
 from registry.keeper import one_line
@@ -26,17 +27,17 @@ logger = logging.getLogger(__name__)
 
 _BATCH: Final = 500
 _LONGEST_DECISIONS: Final = 1_000_000
-_BUCKETS: Final = ("uncached", "cache_read", "cache_write", "output", "reasoning", "cost_micro")
+_BUCKETS: Final = ("uncached", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "cost_micro")
 _CALL: Final = (
     *("request_id", "at", "endpoint", "status", "error", "stream", "key_id", "team_id", "asked", "model", "provider"),
-    *("session", "user", "estimated", "ms", "ttft_ms", "attempt_count", "decisions", *_BUCKETS),
+    *("session", "user", "estimated", "is_priced", "ms", "ttft_ms", "attempt_count", "decisions", *_BUCKETS),
 )
 _ATTEMPT: Final = (
     *("call_id", "number", "phase", "model", "provider", "status", "error", "reason", "estimated", "ms", "ttft_ms"),
     *("dropped", "price_id", *_BUCKETS),
 )
 _SPEND_KEY: Final = ("day", "key_pk", "team_pk", "model", "provider")
-_SPEND_SUMS: Final = ("attempts", "failed", *_BUCKETS)
+_SPEND_SUMS: Final = ("attempts", "failed", "unpriced", *_BUCKETS)
 
 _price_ids: dict[tuple[Any, ...], int] = {}
 
@@ -76,12 +77,18 @@ def _call_row(entry: CallEntry) -> tuple[Any, ...]:
         _text(entry.session, 200),
         _text(entry.user, 200),
         any(each.estimated for each in entry.attempts),
+        not any(map(_is_unpriced, entry.attempts)),
         entry.ms,
         last.ttft_ms if last else None,
         len(entry.attempts),
         _text(orjson.dumps(entry.decisions).decode(), _LONGEST_DECISIONS) if entry.decisions else "",
         *sums,
     )
+
+
+def _is_unpriced(attempt: AttemptEntry) -> bool:
+    took = attempt.uncached + attempt.cache_read + attempt.cache_write + attempt.output
+    return bool(took) and not attempt.prices
 
 
 def _decisive(attempts: Sequence[AttemptEntry]) -> AttemptEntry | None:
@@ -117,11 +124,13 @@ def _attempt_rows(entry: CallEntry) -> Iterable[tuple[Any, ...]]:
         )
 
 
-def _price_id(attempt: AttemptEntry, at: float) -> int:
+def _price_id(attempt: AttemptEntry, at: float) -> int | None:
     """Return the key of the row of the prices that were in force, which is made when they are first charged."""
+    if not attempt.prices:
+        return None
     wanted = (attempt.model, attempt.provider, *attempt.prices)
     if wanted not in _price_ids:
-        names = ("model", "provider", "input", "output", "cache_read", "cache_write")
+        names = ("model", "provider", *Prices._fields)
         since = datetime.fromtimestamp(at, UTC)
         row, _ = Price.objects.get_or_create(**dict(zip(names, wanted, strict=True)), defaults={"since": since})
         # remembered once the transaction stands: what is taken back would be referred to in vain
@@ -139,7 +148,7 @@ def _add_up(entries: Iterable[CallEntry]) -> None:
             row = sums.setdefault(
                 (day.isoformat(), entry.key or 0, entry.team or 0, each.model, each.provider), [0] * len(_SPEND_SUMS)
             )
-            added = (1, int(each.status != 200), *(getattr(each, name) for name in _BUCKETS))
+            added = (1, int(each.status != 200), int(_is_unpriced(each)), *(getattr(each, name) for name in _BUCKETS))
             row[:] = map(sum, zip(row, added, strict=True))
     if sums:
         # in one order, so that two workers who add to the same rows wait for each other and do not lock each other out
@@ -203,7 +212,7 @@ class Ledger:
     def _book(self, entries: list[CallEntry]) -> None:
         try:
             _book_or_set_aside(entries)
-        except BaseException:
+        except DatabaseFault:
             self.spool.put_back(entries)
             raise
         self.spool.booked(entries)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from accounts.books import Tokens
-from accounts.models import MICRO, Call
+from accounts.models import MICRO, Attempt, Call
 
 
 def of_call(request_id: str, key: int | None) -> dict[str, Any] | None:
@@ -30,34 +30,36 @@ def of_call(request_id: str, key: int | None) -> dict[str, Any] | None:
         "user": call.user or None,
         "ms": call.ms,
         "ttft_ms": call.ttft_ms,
-        **_spent(call, estimated=call.estimated),
-        "attempts": [
-            {
-                "model": each.model,
-                "provider": each.provider,
-                "phase": each.phase or None,
-                "status": each.status,
-                "error": each.error or None,
-                "finish_reason": each.reason or None,
-                "ms": each.ms,
-                "ttft_ms": each.ttft_ms,
-                **_spent(each, estimated=each.estimated),
-                "price_since": each.price.since.isoformat(),
-                "dropped_params": each.dropped.split(",") if each.dropped else [],
-            }
-            for each in call.attempts.all()
-        ],
+        **_spent(call, estimated=call.estimated, is_priced=call.is_priced),
+        "attempts": [_attempt(each) for each in call.attempts.all()],
         "decisions": orjson.loads(call.decisions) if call.decisions else [],
     }
 
 
-def _spent(tokens: Tokens, *, estimated: bool) -> dict[str, Any]:
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "model": attempt.model,
+        "provider": attempt.provider,
+        "phase": attempt.phase or None,
+        "status": attempt.status,
+        "error": attempt.error or None,
+        "finish_reason": attempt.reason or None,
+        "ms": attempt.ms,
+        "ttft_ms": attempt.ttft_ms,
+        **_spent(attempt, estimated=attempt.estimated, is_priced=attempt.price is not None),
+        "price_since": attempt.price.since.isoformat() if attempt.price else None,
+        "dropped_params": attempt.dropped.split(",") if attempt.dropped else [],
+    }
+
+
+def _spent(tokens: Tokens, *, estimated: bool, is_priced: bool) -> dict[str, Any]:
     usage = {
         "input": tokens.input,
         "cache_read": tokens.cache_read,
         "cache_write": tokens.cache_write,
+        "cache_write_1h": tokens.cache_write_1h,
         "output": tokens.output,
         "reasoning": tokens.reasoning,
         "estimated": estimated,
     }
-    return {"usage": usage, "cost_usd": tokens.cost_micro / MICRO}
+    return {"usage": usage, "cost_usd": tokens.cost_micro / MICRO if is_priced else None}

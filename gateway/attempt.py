@@ -28,7 +28,7 @@ def run(
     began = time.monotonic()
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
-    record.prices = (*prices_of(model),)  # a plain tuple, which JSON knows
+    record.prices = (*prices_of(model),) if model.has_price else ()  # a plain tuple, which JSON knows
     try:
         record.dropped = adapter.dropped(request, model)
         with (
@@ -93,9 +93,14 @@ def _note_end(record: Attempt, end: Finish, used: Usage) -> None:
 
 def _note_usage(record: Attempt, used: Usage) -> None:
     record.usage = used
-    record.cost_micro = Prices(*record.prices).cost_micro(
-        uncached=used.uncached, cache_read=used.cache_read, cache_write=used.cache_write, output=used.output
-    )
+    if record.prices:
+        record.cost_micro = Prices(*record.prices).cost_micro(
+            uncached=used.uncached,
+            output=used.output,
+            cache_read=used.cache_read,
+            cache_write=used.cache_write,
+            cache_write_1h=used.cache_write_1h,
+        )
 
 
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:

@@ -152,6 +152,8 @@ class Usage:
     output: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write_1h: int = 0
+    """The part of `cache_write` that is kept for an hour, which costs more."""
 
     @property
     def input(self) -> int:
@@ -172,6 +174,7 @@ class Usage:
             output=self.output + other.output,
             reasoning=self.reasoning + other.reasoning,
             estimated=self.estimated or other.estimated,
+            cache_write_1h=self.cache_write_1h + other.cache_write_1h,
         )
 
 
@@ -240,9 +243,10 @@ class Attempt:
     usage: Usage = field(default_factory=Usage)
     is_finished: bool = False
     """Whether its end has come, though its last bytes may not have gone out."""
-    prices: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Pico-dollars a token: input, output, cache read, cache write."""
+    prices: tuple[int, ...] = ()
+    """Pico-dollars a token, in the order of `accounts.prices.Prices`; empty where nobody said what the model costs."""
     cost_micro: int = 0
+    """0 as well where the price is unknown."""
     dropped: Sequence[str] = ()
     """The caller's fields that had no counterpart in the provider's language."""
 
@@ -257,6 +261,11 @@ class Means:
     """Tokens of one answer."""
     max_cost_micro: int | None = None
     """Micro-dollars, at worst."""
+
+    @property
+    def counts_money(self) -> bool:
+        """Whether it must be known what a request costs."""
+        return self.reserve is not None or self.max_cost_micro is not None
 
 
 @dataclass(slots=True)
@@ -309,5 +318,10 @@ class Call:
 
     @property
     def cost_micro(self) -> int:
-        """What all attempts cost together, in micro-dollars."""
+        """What all attempts of known prices cost together, in micro-dollars."""
         return sum(attempt.cost_micro for attempt in self.attempts)
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether that is what all of them cost."""
+        return all(attempt.prices or not attempt.usage.total for attempt in self.attempts)

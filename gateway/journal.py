@@ -33,7 +33,9 @@ def headers(call: Call) -> dict[str, str]:
         "x-tokenhub-model": last.model if last else "",
         "x-tokenhub-dropped-params": _listed(last.dropped) if last else "",
         # a stream's headers are gone before its cost is known
-        "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}" if call.attempts and not call.stream else "",
+        "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}"
+        if call.attempts and call.is_priced and not call.stream
+        else "",
     }
     return {name: value for name, value in told.items() if value} | {**call.room}
 
@@ -49,7 +51,7 @@ def decision(call: Call) -> dict[str, Any]:
         "request_id": call.id,
         "decisions": [asdict(made) for made in call.decisions],
         "attempts": [asdict(attempt) for attempt in call.attempts],
-        "cost_micro": call.cost_micro,
+        "cost_micro": call.cost_micro if call.is_priced else None,
     }
 
 
@@ -88,6 +90,7 @@ def _attempt(attempt: Attempt) -> AttemptEntry:
         uncached=used.uncached,
         cache_read=used.cache_read,
         cache_write=used.cache_write,
+        cache_write_1h=used.cache_write_1h,
         output=used.output,
         reasoning=used.reasoning,
         estimated=used.estimated,
@@ -125,7 +128,7 @@ def log(call: Call) -> None:
         "input_tokens": used.input,
         "output_tokens": used.output,
         "estimated": used.estimated,
-        "cost_micro": call.cost_micro,
+        "cost_micro": call.cost_micro if call.is_priced else None,
         "ms": _milliseconds(call),
         "ttft_ms": last.ttft_ms,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from django.db import Error as DatabaseFault
 
@@ -13,6 +14,9 @@ from gateway.errors import BudgetExceeded, InvalidRequest, Unavailable
 from gateway.exchange import EMBEDDING, PLAIN, Call, Excluded, Request
 from gateway.router import DOUBT, Route
 from registry.snapshot import ModelFacts
+
+_MOST_TOLD: Final = 10
+_UNKNOWN: Final = "nobody said what it costs, and the budget of this key has an end"
 
 
 def bounded(request: Request, route: Route, most_tokens: int | None = None) -> tuple[Route, Mapping[int, int]]:
@@ -27,9 +31,9 @@ def bounded(request: Request, route: Route, most_tokens: int | None = None) -> t
         if request.format != EMBEDDING:
             rooms[model.pk] = room = _room(request, route, model, most_tokens)
         prices = prices_of(model)
-        dearest = prices._replace(input=max(prices.input, prices.cache_read, prices.cache_write))
+        dearest = prices._replace(input=max(prices.input, prices.cache_read, prices.cache_write, prices.cache_write_1h))
         prompt = int(request.estimate * DOUBT)
-        most[model.pk] = dearest.cost_micro(uncached=prompt, cache_read=0, cache_write=0, output=room)
+        most[model.pk] = dearest.cost_micro(uncached=prompt, output=room)
     return replace(route, rooms=rooms), most
 
 
@@ -52,6 +56,9 @@ def paid(request: Request, route: Route, call: Call) -> Route:
     if request.format != PLAIN and means.max_tokens and (request.max_tokens or 0) > means.max_tokens:
         raise InvalidRequest(f"This key may ask for {means.max_tokens} tokens of output at most.", param="max_tokens")
     way, most = bounded(request, route, means.max_tokens)
+    if means.counts_money:
+        unknown = {model.id: _UNKNOWN for model in way.models if not model.has_price}
+        way = _without(way, unknown, call=call)
     if request.policy.hedge_ms is not None:  # two may be asked at the same time
         most = {model: 2 * cost for model, cost in most.items()}
     if means.max_cost_micro is not None:
@@ -77,11 +84,18 @@ def _reserved(route: Route, most: Mapping[int, int], reserve: Callable[[int], No
 def _affordable(route: Route, most: Mapping[int, int], left: int, told: str, *, call: Call) -> Route:
     """Return the models that cost no more than what is left; the others are told of in the decision."""
     dear = {model.id: most[model.pk] for model in route.models if most[model.pk] > left}
-    if call.decisions and dear:
+    reasons = {name: f"may cost {cost / MICRO:.6f} USD: {told}" for name, cost in dear.items()}
+    return _without(route, reasons, call=call)
+
+
+def _without(route: Route, reasons: Mapping[str, str], *, call: Call) -> Route:
+    """Return a route without the models that are left out for a reason, which the decision tells."""
+    if call.decisions and reasons:
         made = call.decisions[-1]
-        excluded = [Excluded(name, f"may cost {cost / MICRO:.6f} USD: {told}") for name, cost in dear.items()]
-        ranked = [each for each in made.ranked if each.model not in dear]
+        excluded = [Excluded(name, reason) for name, reason in reasons.items()]
+        ranked = [each for each in made.ranked if each.model not in reasons]
         call.decisions[-1] = replace(made, ranked=ranked, excluded=[*made.excluded, *excluded])
-    if len(dear) == len(route.models):
-        raise BudgetExceeded(f"This request may cost {min(dear.values()) / MICRO:.6f} USD, and {told}.")
-    return replace(route, models=[model for model in route.models if model.id not in dear])
+    if len(reasons) == len(route.models):
+        told = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:_MOST_TOLD])
+        raise BudgetExceeded(f"This key cannot pay for this request ({told}).")
+    return replace(route, models=[model for model in route.models if model.id not in reasons])

@@ -16,7 +16,7 @@ from registry import snapshot
 from registry.board import board
 from registry.forms import MergesEdits, ModelEdit, ModelFields
 from registry.keeper import SnapshotUnavailable
-from registry.models import Alias, AliasTarget, Capability, Model, Provider
+from registry.models import PRICES, Alias, AliasTarget, Capability, Model, Provider
 from registry.provider_admin import ProviderAdmin
 from registry.row_admin import RowAdmin
 
@@ -83,9 +83,10 @@ class ModelAdmin(RowAdmin):
         (
             "Prices",
             {
-                "fields": ["input_per_1k", "output_per_1k", "cache_read_per_1k", "cache_write_per_1k"],
+                "fields": [*PRICES, "is_free"],
                 "description": "US dollars for 1,000 tokens, for budgets and reports. What is empty costs what "
-                "“cost per 1k” says, and cached input what input costs.",
+                "“cost per 1k” says, cached input what input costs, and what is kept for an hour what other writes "
+                "to the cache cost.",
             },
         ),
         (

@@ -28,6 +28,7 @@ from registry.validators import (
 # Django and everybody else look for the tables here.
 __all__ = [
     "CAPABILITIES_RULE",
+    "PRICES",
     "Alias",
     "AliasTarget",
     "Capability",
@@ -87,6 +88,9 @@ def validate_capabilities(value: Any) -> None:
         )
 
 
+PRICES = ("input_per_1k", "output_per_1k", "cache_read_per_1k", "cache_write_per_1k", "cache_write_1h_per_1k")
+
+
 class ModelQuerySet(models.QuerySet["Model"]):
     """Questions to the table of models."""
 
@@ -139,6 +143,15 @@ class Model(models.Model):
     cache_write_per_1k = models.DecimalField(
         max_digits=14, decimal_places=9, null=True, blank=True, validators=[MinValueValidator(0)]
     )
+    cache_write_1h_per_1k = models.DecimalField(
+        max_digits=14, decimal_places=9, null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    is_free = models.BooleanField(
+        "costs nothing",
+        default=False,
+        help_text="That nobody said what it costs does not make it free: without a price keys with a budget cannot use "
+        "it, and what it cost is unknown.",
+    )
     context_size = models.PositiveIntegerField(
         validators=[MinValueValidator(1)], help_text="Tokens of input and output together."
     )
@@ -189,7 +202,7 @@ class Model(models.Model):
                     name=f"model_{price}_is_not_negative",
                     violation_error_message="A price is not negative.",
                 )
-                for price in ("input_per_1k", "output_per_1k", "cache_read_per_1k", "cache_write_per_1k")
+                for price in PRICES
             ),
         ]
 

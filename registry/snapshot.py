@@ -67,12 +67,20 @@ class ModelFacts:
     output_per_1k: Decimal | None
     cache_read_per_1k: Decimal | None
     cache_write_per_1k: Decimal | None
+    cache_write_1h_per_1k: Decimal | None
     context_size: int
     max_output_tokens: int | None
     capabilities: frozenset[str]
     aliases: tuple[str, ...]
     enabled: bool
     created: int
+    is_free: bool = False
+
+    @property
+    def has_price(self) -> bool:
+        """Whether anybody said what it costs, be it nothing."""
+        told = (self.input_per_1k, self.output_per_1k)
+        return self.is_free or self.cost_per_1k > 0 or any(price is not None for price in told)
 
     @property
     def score(self) -> float:
@@ -296,12 +304,14 @@ def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
         output_per_1k=row.output_per_1k,
         cache_read_per_1k=row.cache_read_per_1k,
         cache_write_per_1k=row.cache_write_per_1k,
+        cache_write_1h_per_1k=row.cache_write_1h_per_1k,
         context_size=row.context_size,
         max_output_tokens=row.max_output_tokens,
         capabilities=frozenset(row.capabilities),
         aliases=tuple(row.aliases or ()),
         enabled=row.enabled,
         created=int(row.created_at.timestamp()),
+        is_free=row.is_free or row.provider.type == ProviderType.ECHO,
     )
 
 

@@ -44,6 +44,7 @@ def model_facts(**changed: Any) -> ModelFacts:
         "output_per_1k": None,
         "cache_read_per_1k": None,
         "cache_write_per_1k": None,
+        "cache_write_1h_per_1k": None,
         "context_size": 8192,
         "max_output_tokens": None,
         "capabilities": frozenset({"chat", "completion"}),

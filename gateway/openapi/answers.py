@@ -278,13 +278,13 @@ _OTHERS: Final[Mapping[str, Schema]] = {
             "ms": number(minimum=0),
             "ttft_ms": or_null(number(minimum=0)),
             "usage": ref("BookedUsage"),
-            "cost_usd": number(minimum=0),
+            "cost_usd": or_null(number("Null where nobody said what a model costs.", minimum=0)),
             "attempts": listed(mapped(ANYTHING), "What was tried, each with its usage and what it cost."),
             "decisions": listed(mapped(ANYTHING), "For each model that was looked for: who can serve, and who not."),
         }
     ),
     "BookedUsage": thing(
-        dict.fromkeys(("input", "cache_read", "cache_write", "output", "reasoning"), _COUNT)
+        dict.fromkeys(("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning"), _COUNT)
         | {"estimated": switch("Whether a provider told none of it.")}
     ),
     "Decision": thing(

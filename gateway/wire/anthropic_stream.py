@@ -31,11 +31,14 @@ def read_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict) or not usage.keys() & {"input_tokens", "output_tokens"}:
         return None
     output = as_count(usage.get("output_tokens"))
+    written = as_count(usage.get("cache_creation_input_tokens"))
+    for_an_hour = as_count(as_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
     reasoning = as_count(as_object(usage.get("output_tokens_details")).get("thinking_tokens"))
     return Usage(
         uncached=as_count(usage.get("input_tokens")),
         cache_read=as_count(usage.get("cache_read_input_tokens")),
-        cache_write=as_count(usage.get("cache_creation_input_tokens")),
+        cache_write=written,
+        cache_write_1h=min(for_an_hour, written),
         output=output,
         reasoning=min(reasoning, output),
     )
@@ -48,8 +51,14 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
         "output_tokens": usage.output,
+        **({"cache_creation": _kept(usage)} if usage.cache_write_1h else {}),
         **({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}),
     }
+
+
+def _kept(usage: Usage) -> dict[str, int]:
+    for_minutes = usage.cache_write - usage.cache_write_1h
+    return {"ephemeral_5m_input_tokens": for_minutes, "ephemeral_1h_input_tokens": usage.cache_write_1h}
 
 
 class StreamReader(pieces.StreamReader):

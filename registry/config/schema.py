@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import starmap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from registry.config import values
 from registry.config.faults import ConfigInvalid, Fault, nearest, quoted, within
@@ -51,12 +51,15 @@ MODEL: Fields = {
     "output_per_1k": values.optional(values.exact),
     "cache_read_per_1k": values.optional(values.exact),
     "cache_write_per_1k": values.optional(values.exact),
+    "cache_write_1h_per_1k": values.optional(values.exact),
+    "is_free": values.boolean,
     "context_size": values.whole,
     "max_output_tokens": values.optional(values.whole),
     "capabilities": values.names,
     "aliases": values.names,
     "enabled": values.boolean,
 }
+_PRICES: Final = tuple(name for name in MODEL if name.endswith("_per_1k") and name != "cost_per_1k")
 ALIAS: Fields = {
     "name": values.text,
     "strategy": values.text,
@@ -172,7 +175,9 @@ def _text_of(path: Path) -> str:
 def _model(path: str, given: dict[str, Any]) -> Entry:
     if "id" not in given:
         return Entry("model", "", path, given)
-    return Entry("model", given["id"], path, {"name": given["id"], **given})
+    # a price of nothing that somebody wrote down is a price, one that nobody wrote is none
+    is_free = {"is_free": True} if given.get("cost_per_1k") == 0 and not any(map(given.get, _PRICES)) else {}
+    return Entry("model", given["id"], path, {"name": given["id"], **is_free, **given})
 
 
 class _Reader:

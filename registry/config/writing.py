@@ -8,7 +8,7 @@ from registry.config import targets
 from registry.config.faults import Fault
 from registry.config.rows import Row, check, facts_of
 from registry.config.schema import survey
-from registry.models import Alias, Model, Provider
+from registry.models import PRICES, Alias, Model, Provider
 
 # Written even where they are the default: what a reader looks for in every entry.
 _ALWAYS = frozenset({"weight", "cost_per_1k", "capabilities"})
@@ -50,7 +50,17 @@ def _written(row: Row) -> dict[str, Any]:
     facts = facts_of(row)
     facts.pop("trusted_base_url", None)  # follows from base_url when the file is loaded
     fresh = facts_of(type(row)(name=""))
-    return {name: value for name, value in facts.items() if name in _ALWAYS or value != fresh[name]}
+    written = {name: value for name, value in facts.items() if name in _ALWAYS or value != fresh[name]}
+    for name in _unsaid(row) if isinstance(row, Model) else ():
+        written.pop(name, None)
+    return written
+
+
+def _unsaid(model: Model) -> list[str]:
+    """The fields that say more, or say it twice, where they are written: a price of 0 means that a model is free."""
+    if model.cost_per_1k or any(getattr(model, price) for price in PRICES):
+        return []
+    return ["is_free"] if model.is_free else ["cost_per_1k"]
 
 
 def _key(provider: Provider) -> dict[str, str]:

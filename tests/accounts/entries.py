@@ -19,11 +19,12 @@ def an_attempt(**fields: Any) -> AttemptEntry:
         "uncached": 10,
         "cache_read": 0,
         "cache_write": 0,
+        "cache_write_1h": 0,
         "output": 5,
         "reasoning": 0,
         "estimated": False,
         "cost_micro": 30,
-        "prices": (2_000_000, 2_000_000, 2_000_000, 2_000_000),
+        "prices": (2_000_000,) * 5,
         "dropped": (),
     }
     return AttemptEntry(**whole | fields)

@@ -39,7 +39,7 @@ def test_it_works() -> None:
     assert call.decisions == '[{"x":1}]'
     first, second = call.attempts.all()
     assert (first.number, first.model, first.status, first.error) == (1, "best", 503, "provider_unavailable")
-    assert (second.number, second.dropped, second.price.input) == (2, "n,seed", 2_000_000)
+    assert (second.number, second.dropped, second.price and second.price.input) == (2, "n,seed", 2_000_000)
     spent = Spend.objects.get(model="small")
     assert (spent.day, spent.key_pk, spent.team_pk) == (date(2026, 11, 25), key.pk, key.team_id)
     assert (spent.attempts, spent.failed, spent.cost_micro, spent.output) == (1, 0, 30, 5)
@@ -76,7 +76,7 @@ def test_the_answer_that_was_cut_off_is_a_partial_one() -> None:
 
 def test_a_price_that_changed_leaves_the_past() -> None:
     book([a_call("req_1", at=1_795_600_000.0)])
-    dearer = an_attempt(prices=(9_000_000, 1, 2, 3), cost_micro=90)
+    dearer = an_attempt(prices=(9_000_000, 1, 2, 3, 4), cost_micro=90)
     book([a_call("req_2", dearer, at=1_795_700_000.0), a_call("req_3", dearer, at=1_795_800_000.0)])
     old, new = Price.objects.order_by("since")
     assert (old.input, new.input) == (2_000_000, 9_000_000)

@@ -1,6 +1,7 @@
 """A key with a budget is served while the worst case fits, by whatever it can pay, and told when it cannot."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_spent_budget_is_told_and_free_models_go_on(running: Gateway) -> None:
     token = key(running, "0.002")
     refused = ask(running, token, fallback=False)
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
-    assert "may cost 0.003000 USD" in refused.json()["error"]["message"]
+    assert "m: may cost 0.003000 USD" in refused.json()["error"]["message"]
     assert "the monthly budget of key 'app 0.002' has 0.002000 USD left" in refused.json()["error"]["message"]
     served = ask(running, token, explain=True)
     assert (served.status_code, served.headers["x-tokenhub-model"]) == (200, "free")
@@ -112,3 +113,20 @@ def test_what_a_stream_reserved_stays_while_it_lasts(running: Gateway, provider:
         assert ask(running, token, fallback=False).status_code == 402
         assert [line for line in lines if line][-1] == b"data: [DONE]"
     assert wait_for(lambda: ask(running, token, fallback=False).status_code == 200, 2.0)
+
+
+def test_what_nobody_said_the_price_of_is_not_for_a_budget(provider: ScriptedProvider, tmp_path: Path) -> None:
+    unsaid = {name: value for name, value in model("m", "p").items() if name != "cost_per_1k"}
+    told = config(provider) | {"models": [unsaid]}
+    with Gateway(tmp_path, told) as started:
+        anybody = requests.post(f"{started.url}/v1/chat/completions", json=CHAT, timeout=30)
+        assert anybody.status_code == 200
+        assert "x-tokenhub-cost-usd" not in anybody.headers
+        assert started.call_of(anybody)["cost_micro"] is None
+        seen = requests.get(f"{started.url}/v1/decisions/{anybody.headers['x-tokenhub-request-id']}", timeout=30)
+        assert seen.json()["cost_usd"] is None
+        token = key(started, "5")
+        refused = ask(started, token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+        assert "m: nobody said what it costs" in refused.json()["error"]["message"]
+    assert rows(started, "SELECT unpriced, cost_micro FROM accounts_spend") == [(1, 0)]

@@ -71,6 +71,8 @@ models = st.fixed_dictionaries(
         "output_per_1k": st.none() | prices,
         "cache_read_per_1k": st.none() | prices,
         "cache_write_per_1k": st.none() | prices,
+        "cache_write_1h_per_1k": st.none() | prices,
+        "is_free": st.booleans(),
         "context_size": counts,
         "max_output_tokens": st.none() | counts,
         "capabilities": st.lists(st.sampled_from(Capability.values), min_size=1, unique=True),
