@@ -78,7 +78,7 @@ class Gateway:
             try:
                 if requests.get(f"{self.url}/health/live", timeout=5).ok:
                     return self
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # a busy machine lets workers start slowly
                 time.sleep(0.05)
         self.stop()
         raise AssertionError(f"the gateway did not start:\n{self.log}")
