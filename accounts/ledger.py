@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, connection, models, transaction
 from django.db import Error as DatabaseFault
 
-from accounts import budgets, spool
+from accounts import budgets, repeats, spool
 from accounts.entries import AttemptEntry, CallEntry
 from accounts.models import Attempt, Call, Price, Spend
 from accounts.prices import Prices
@@ -199,6 +200,7 @@ class Ledger:
                 self._book(entries)
             if self._rounds % _ROUNDS_BETWEEN_ORPHANS == 0:
                 self.adopt()
+                repeats.sweep(time.time())
             self._rounds += 1
         except DatabaseFault as error:
             if not self.outage:

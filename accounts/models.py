@@ -16,6 +16,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from accounts.books import Attempt, BudgetUse, Call, LimitWindow, Price, Reservation, Spend
+from accounts.kept import KeptAnswer
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
 
@@ -29,6 +30,7 @@ __all__ = [
     "Budget",
     "BudgetUse",
     "Call",
+    "KeptAnswer",
     "LimitWindow",
     "Limited",
     "Pepper",

@@ -10,6 +10,7 @@ application = get_wsgi_application()
 from accounts import picture as accounts  # noqa: E402 - models exist only once Django is set up
 from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
+from accounts.repeats import repeats  # noqa: E402
 from gateway import drain, probing  # noqa: E402
 from gateway.throttling import throttle  # noqa: E402
 from registry.board import board  # noqa: E402
@@ -20,6 +21,7 @@ accounts.keeper.start()
 ledger.poll.start()
 leases.poll.start()
 throttle.poll.start()
+repeats.poll.start()
 drain.at_end(ledger.finish)
 board.poll.start()
 probing.poll.start()

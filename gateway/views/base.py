@@ -24,7 +24,7 @@ from rest_framework.views import APIView
 
 from accounts.facts import KeyFacts
 from accounts.models import Scope
-from gateway import accounting, journal, policy
+from gateway import accounting, idempotency, journal, policy
 from gateway.authentication import ClientKeys
 from gateway.errors import (
     CallerLeft,
@@ -70,6 +70,7 @@ class GatewayView(APIView):
     """Whether anybody may look, without a key and from a page of another site: nothing is done, nothing is private."""
     call: Call
     key: KeyFacts | None = None
+    claim: idempotency.Claim | None = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -141,6 +142,8 @@ class GatewayView(APIView):
         """Tell of every call once: of a stream when it ends, of all others here."""
         if not response.streaming:
             accounting.ended(self.call)
+            if self.claim:
+                self.claim.settle(response)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def answer_headers(self) -> dict[str, str]:
@@ -214,12 +217,12 @@ class GenerationView(GatewayView, Generic[A]):
             asked.policy.explain,
             asked.policy.session,
         )
-        if self.key and self.is_booked:
-            accounting.admit(self.call, self.key, self.size(asked))
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
-            pieces = held.enter_context(closing(self._pieces(asked, patience)))
             try:
+                if (earlier := self._admitted(asked, raw, patience)) is not None:
+                    return earlier
+                pieces = held.enter_context(closing(self._pieces(asked, patience)))
                 first = next(pieces)
                 if asked.stream:
                     return self._streamed(asked, chain([first], pieces), held.pop_all())
@@ -230,6 +233,22 @@ class GenerationView(GatewayView, Generic[A]):
             answer = self.answer(_with_decision(whole, self.call) if self.call.explain else whole)
             answer.held = held.pop_all()
             return answer
+
+    def _admitted(self, asked: A, raw: bytes, patience: Patience) -> HttpResponse | None:
+        """Count a request; returns what it was answered before, if its caller sends it again under the same key."""
+        headers = self.request.headers
+        if asked.stream:
+            idempotency.refuse_stream(headers)
+        self.claim = idempotency.claimed(headers, self.request.path, raw, self.call)
+        earlier = self.claim.earlier_answer(patience) if self.claim else None
+        if self.key and self.is_booked:
+            accounting.admit(self.call, self.key, 0 if earlier else self.size(asked))
+        if earlier is None:
+            return None
+        answer = self.answer(earlier.body, status=earlier.status)
+        for name, value in {**earlier.headers, **idempotency.REPLAY}.items():
+            answer[name] = value
+        return answer
 
     def prepare(self, asked: A) -> None:
         """Do the work that a large body makes, in a thread beside the hub."""
