@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 
 _BATCH: Final = 500
 _LONGEST_DECISIONS: Final = 1_000_000
-_BUCKETS: Final = ("uncached", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "cost_micro")
+BUCKETS: Final = ("uncached", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "cost_micro")
 _CALL: Final = (
     *("request_id", "at", "endpoint", "status", "error", "stream", "key_id", "team_id", "asked", "model", "provider"),
-    *("session", "user", "estimated", "is_priced", "ms", "ttft_ms", "attempt_count", "decisions", *_BUCKETS),
+    *("session", "user", "estimated", "is_priced", "ms", "ttft_ms", "attempt_count", "decisions", *BUCKETS),
 )
 _ATTEMPT: Final = (
     *("call_id", "number", "phase", "model", "provider", "status", "error", "reason", "estimated", "ms", "ttft_ms"),
-    *("dropped", "price_id", *_BUCKETS),
+    *("dropped", "price_id", *BUCKETS),
 )
-_SPEND_KEY: Final = ("day", "key_pk", "team_pk", "model", "provider")
-_SPEND_SUMS: Final = ("attempts", "failed", "unpriced", *_BUCKETS)
+SPEND_KEY: Final = ("day", "key_pk", "team_pk", "model", "provider")
+SPEND_SUMS: Final = ("attempts", "failed", "unpriced", *BUCKETS)
 
 _price_ids: dict[tuple[Any, ...], int] = {}
 
@@ -62,7 +62,7 @@ def book(entries: Sequence[CallEntry]) -> int:
 
 def _call_row(entry: CallEntry) -> tuple[Any, ...]:
     last = _decisive(entry.attempts)
-    sums = (sum(getattr(each, name) for each in entry.attempts) for name in _BUCKETS)
+    sums = (sum(getattr(each, name) for each in entry.attempts) for name in BUCKETS)
     return (
         entry.id,
         _moment(entry.at),
@@ -106,7 +106,7 @@ def _text(text: str, most: int) -> str:
 
 def _attempt_rows(entry: CallEntry) -> Iterable[tuple[Any, ...]]:
     for number, each in enumerate(entry.attempts, 1):
-        buckets = (getattr(each, name) for name in _BUCKETS)
+        buckets = (getattr(each, name) for name in BUCKETS)
         yield (
             entry.id,
             number,
@@ -147,18 +147,18 @@ def _add_up(entries: Iterable[CallEntry]) -> None:
         day = datetime.fromtimestamp(entry.at, UTC).date()
         for each in entry.attempts:
             row = sums.setdefault(
-                (day.isoformat(), entry.key or 0, entry.team or 0, each.model, each.provider), [0] * len(_SPEND_SUMS)
+                (day.isoformat(), entry.key or 0, entry.team or 0, each.model, each.provider), [0] * len(SPEND_SUMS)
             )
-            added = (1, int(each.status != 200), int(_is_unpriced(each)), *(getattr(each, name) for name in _BUCKETS))
+            added = (1, int(each.status != 200), int(_is_unpriced(each)), *(getattr(each, name) for name in BUCKETS))
             row[:] = map(sum, zip(row, added, strict=True))
     if sums:
         # in one order, so that two workers who add to the same rows wait for each other and do not lock each other out
-        _insert(Spend, (*_SPEND_KEY, *_SPEND_SUMS), [(*key, *row) for key, row in sorted(sums.items())], _ADDS)
+        _insert(Spend, (*SPEND_KEY, *SPEND_SUMS), [(*key, *row) for key, row in sorted(sums.items())], _ADDS)
 
 
 _TABLE_OF_SPEND: Final = Spend._meta.db_table  # noqa: SLF001 - Django's public name for it
-_ADDS: Final = f"ON CONFLICT ({', '.join(_SPEND_KEY)}) DO UPDATE SET " + ", ".join(
-    f"{name} = {_TABLE_OF_SPEND}.{name} + excluded.{name}" for name in _SPEND_SUMS
+_ADDS: Final = f"ON CONFLICT ({', '.join(SPEND_KEY)}) DO UPDATE SET " + ", ".join(
+    f"{name} = {_TABLE_OF_SPEND}.{name} + excluded.{name}" for name in SPEND_SUMS
 )
 
 
@@ -224,7 +224,7 @@ class Ledger:
         for path in spool.left_behind(settings.TOKENHUB_DATA_DIR / "spool"):
             with spool.held(path) as is_ours:
                 if is_ours:
-                    _book_file(path)
+                    book_file(path)
 
     def finish(self) -> None:
         """Book everything and let go of the files; called when the last answer is out. What cannot be booked stays."""
@@ -249,7 +249,8 @@ def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
         return 0
 
 
-def _book_file(path: Path) -> None:
+def book_file(path: Path) -> None:
+    """Book what is in a file that is held, and remove it; raises django.db.Error."""
     entries = spool.read(path)
     for start in range(0, len(entries), _BATCH):
         booked = _book_or_set_aside(entries[start : start + _BATCH])

@@ -171,6 +171,7 @@ def test_one_of_many_at_once_is_asked(provider: ScriptedProvider, tmp_path: Path
         assert [answer.headers.get(REPLAY) for answer in answers].count("true") == 49
         assert len(provider.requests) == 1
         assert wait_for(lambda: rows(hub, "SELECT sum(attempt_count), count(*) FROM accounts_call") == [(1, 51)])
+        assert hub.run("ledger", "check").stdout == "The books agree.\n"
 
 
 def test_after_a_killed_worker_the_next_one_proceeds(provider: ScriptedProvider, tmp_path: Path) -> None:
