@@ -1,7 +1,7 @@
 """What tokens cost: whole micro-dollars, reckoned from whole pico-dollars a token so that nothing is rounded twice."""
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from registry.snapshot import ModelFacts
 
@@ -35,6 +35,21 @@ class Prices(NamedTuple):
         return (pico + _PICO_A_MICRO // 2) // _PICO_A_MICRO
 
 
+class Priced(Protocol):
+    """What has prices for 1,000 tokens: a model, or its row. None where it does not say one."""
+
+    @property
+    def cost_per_1k(self) -> Any: ...
+    @property
+    def input_per_1k(self) -> Any: ...
+    @property
+    def output_per_1k(self) -> Any: ...
+    @property
+    def cache_read_per_1k(self) -> Any: ...
+    @property
+    def cache_write_per_1k(self) -> Any: ...
+
+
 _known: dict[int, tuple[ModelFacts, Prices]] = {}
 
 
@@ -46,11 +61,12 @@ def prices_of(model: ModelFacts) -> Prices:
     """
     known = _known.get(model.pk)
     if known is None or known[0] is not model:
-        known = _known[model.pk] = (model, _reckoned(model))
+        known = _known[model.pk] = (model, reckoned(model))
     return known[1]
 
 
-def _reckoned(model: ModelFacts) -> Prices:
+def reckoned(model: Priced) -> Prices:
+    """Return the prices that a model or its row tells."""
     general = Decimal(str(model.cost_per_1k))
     price_in = _first(model.input_per_1k, general)
     price_written = _first(model.cache_write_per_1k, price_in)
