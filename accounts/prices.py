@@ -1,8 +1,9 @@
 """What tokens cost: whole micro-dollars, reckoned from whole pico-dollars a token so that nothing is rounded twice."""
 
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from registry.models import Model
 from registry.snapshot import ModelFacts
 
 _PICO_A_TOKEN: Final = 10**9  # of a dollar for 1,000 tokens; prices have nine decimals, so this is exact
@@ -35,21 +36,6 @@ class Prices(NamedTuple):
         return (pico + _PICO_A_MICRO // 2) // _PICO_A_MICRO
 
 
-class Priced(Protocol):
-    """What has prices for 1,000 tokens: a model, or its row. None where it does not say one."""
-
-    @property
-    def cost_per_1k(self) -> Any: ...
-    @property
-    def input_per_1k(self) -> Any: ...
-    @property
-    def output_per_1k(self) -> Any: ...
-    @property
-    def cache_read_per_1k(self) -> Any: ...
-    @property
-    def cache_write_per_1k(self) -> Any: ...
-
-
 _known: dict[int, tuple[ModelFacts, Prices]] = {}
 
 
@@ -65,7 +51,7 @@ def prices_of(model: ModelFacts) -> Prices:
     return known[1]
 
 
-def reckoned(model: Priced) -> Prices:
+def reckoned(model: ModelFacts | Model) -> Prices:
     """Return the prices that a model or its row tells."""
     general = Decimal(str(model.cost_per_1k))
     price_in = _first(model.input_per_1k, general)

@@ -14,6 +14,7 @@
     │   ├── LimitReached             429     rate_limit_exceeded
     │   ├── NotFound                 404     not_found
     │   ├── MethodNotAllowed         405     method_not_allowed
+    │   ├── IdempotencyKeyReused     409     idempotency_key_reused   (in `idempotency`)
     │   ├── ModelNotFound            404     model_not_found
     │   ├── Unserviceable            400     no_model_for_request
     │   ├── TooDear                  402     max_total_cost_exceeded

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import requests
 
-from gateway import errors
+from gateway import errors, idempotency
 from registry.config import read_and_check
 from registry.config.schema import ALIAS, MODEL, PROVIDER
 from tests.server import ROOT, Gateway
@@ -84,7 +84,8 @@ def test_every_field_of_the_file_is_in_a_table(title: str, fields: dict[str, obj
 
 
 def test_every_error_is_in_the_table() -> None:
-    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.GatewayError)]
+    kinds = [kind for module in (errors, idempotency) for _, kind in inspect.getmembers(module, inspect.isclass)]
+    classes = [kind for kind in kinds if issubclass(kind, errors.GatewayError)]
     told = set(re.findall(r"`([a-z_]+)`", section("The API").split("| status | code |")[1].split("\n\n")[0]))
     assert {kind.code for kind in classes} == told
 
