@@ -17,7 +17,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, TruncDate
 
 from accounts import budgets, spool
-from accounts.ledger import BUCKETS, SPEND_KEY, SPEND_SUMS, book_file
+from accounts.ledger import BUCKETS, SPEND_KEY, SPEND_SUMS, UNPRICED, book_file
 from accounts.models import Attempt, BudgetUse, Call, Period, Reservation, Spend
 
 _LATE_SECONDS: Final = 60.0  # running workers free what is past its lease every half minute
@@ -154,7 +154,8 @@ def _made(days: Collection[date] | None) -> dict[_Key, _Sums]:
     }
     sums = {f"of_{name}": Sum(name) for name in BUCKETS}
     grouped = attempts.annotate(**key).values(*SPEND_KEY)
-    counted = grouped.annotate(of_attempts=Count("pk"), of_failed=Count("pk", filter=~Q(status=200)), **sums)
+    counts = {"of_attempts": Q(), "of_failed": ~Q(status=200), "of_unpriced": UNPRICED}
+    counted = grouped.annotate(**{name: Count("pk", filter=chosen) for name, chosen in counts.items()}, **sums)
     return _by_key(counted, [f"of_{name}" for name in SPEND_SUMS])
 
 

@@ -14,6 +14,7 @@ import orjson
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, models, transaction
 from django.db import Error as DatabaseFault
+from django.db.models import Q
 
 from accounts import budgets, repeats, spool
 from accounts.entries import AttemptEntry, CallEntry
@@ -85,6 +86,10 @@ def _call_row(entry: CallEntry) -> tuple[Any, ...]:
         _text(orjson.dumps(entry.decisions).decode(), _LONGEST_DECISIONS) if entry.decisions else "",
         *sums,
     )
+
+
+UNPRICED: Final = Q(price__isnull=True) & ~Q(uncached=0, cache_read=0, cache_write=0, output=0)
+"""The attempts whose cost is unknown: they took tokens at a model of which nobody said what it costs."""
 
 
 def _is_unpriced(attempt: AttemptEntry) -> bool:

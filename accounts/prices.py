@@ -56,7 +56,6 @@ def reckoned(model: ModelFacts | Model) -> Prices:
     general = Decimal(str(model.cost_per_1k))
     price_in = _first(model.input_per_1k, general)
     price_written = _first(model.cache_write_per_1k, price_in)
-    price_written = _first(model.cache_write_per_1k, price_in)
     told = (
         price_in,
         _first(model.output_per_1k, general),

@@ -228,6 +228,12 @@ class Model(models.Model):
         """What the router ranks by: `weight - cost_per_1k * 10`."""
         return self.weight - float(self.cost_per_1k) * 10
 
+    @property
+    def has_price(self) -> bool:
+        """Whether anybody said what it costs, be it nothing."""
+        told = (self.input_per_1k, self.output_per_1k)
+        return self.is_free or self.cost_per_1k > 0 or any(price is not None for price in told)
+
 
 class Alias(models.Model):
     """A name for a group of models, among which the strategy decides."""

@@ -74,13 +74,9 @@ class ModelFacts:
     aliases: tuple[str, ...]
     enabled: bool
     created: int
-    is_free: bool = False
 
-    @property
-    def has_price(self) -> bool:
-        """Whether anybody said what it costs, be it nothing."""
-        told = (self.input_per_1k, self.output_per_1k)
-        return self.is_free or self.cost_per_1k > 0 or any(price is not None for price in told)
+    has_price: bool = True
+    """Whether anybody said what it costs, be it nothing."""
 
     @property
     def score(self) -> float:
@@ -311,7 +307,7 @@ def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
         aliases=tuple(row.aliases or ()),
         enabled=row.enabled,
         created=int(row.created_at.timestamp()),
-        is_free=row.is_free or row.provider.type == ProviderType.ECHO,
+        has_price=row.has_price or row.provider.type == ProviderType.ECHO,
     )
 
 

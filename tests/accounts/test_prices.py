@@ -51,17 +51,3 @@ def test_what_is_kept_for_an_hour_has_a_price_of_its_own() -> None:
     assert prices.cost_micro(uncached=0, output=0, cache_write=10, cache_write_1h=4) == 6 * 2000 + 4 * 3000
     del told["cache_write_1h_per_1k"]
     assert prices_of(model_facts(pk=2, **told)).cache_write_1h == prices.cache_write
-
-
-@pytest.mark.parametrize(
-    ("told", "has_price"),
-    [
-        ({"cost_per_1k": 0.0}, False),
-        ({"cost_per_1k": 0.0, "is_free": True}, True),
-        ({"cost_per_1k": 0.1}, True),
-        ({"cost_per_1k": 0.0, "input_per_1k": Decimal(0)}, True),
-        ({"cost_per_1k": 0.0, "cache_read_per_1k": Decimal(1)}, False),
-    ],
-)
-def test_a_price_that_nobody_said_is_none(told: dict[str, Any], has_price: bool) -> None:
-    assert model_facts(**told).has_price == has_price

@@ -221,3 +221,18 @@ def test_an_id_may_not_be_the_short_name_of_another_model() -> None:
     with pytest.raises(ValidationError) as refused:
         Model(public_id="gpt-4", name="y", provider=at, context_size=10).full_clean()
     assert refused.value.message_dict == {"public_id": ["This is a further name of a."]}
+
+
+@pytest.mark.parametrize(
+    ("told", "has_price"),
+    [
+        ({}, False),
+        ({"is_free": True}, True),
+        ({"cost_per_1k": Decimal("0.1")}, True),
+        ({"input_per_1k": Decimal(0)}, True),
+        ({"output_per_1k": Decimal(1)}, True),
+        ({"cache_read_per_1k": Decimal(1)}, False),
+    ],
+)
+def test_a_price_that_nobody_said_is_none(told: dict[str, Any], has_price: bool) -> None:
+    assert Model(public_id="m", **told).has_price == has_price

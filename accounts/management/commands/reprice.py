@@ -1,6 +1,6 @@
 """Shows what the attempts of a period would have cost at other prices, beside what they did cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,8 @@ from registry.config import ConfigInvalid, read_and_check
 from registry.config.rows import row_of
 from registry.models import Model
 
-_READ: Final = ("model", "provider", "uncached", "cache_read", "cache_write", "output", "cost_micro")
+_BUCKETS: Final = ("uncached", "output", "cache_read", "cache_write", "cache_write_1h")
+_READ: Final = ("model", "provider", "cost_micro")
 _LINE: Final = "{0:<32} {1:<20} {2:>10} {3:>16} {4:>16}"
 
 
@@ -25,13 +26,12 @@ class _Sum:
         self.attempts = self.cost = 0
         self.would = None if prices is None else 0
 
-    def add(self, buckets: tuple[int, int, int, int], cost: int) -> None:
+    def add(self, buckets: Mapping[str, int], cost: int) -> None:
         """Count an attempt; each is rounded for itself, as it was when it was booked."""
         self.attempts += 1
         self.cost += cost
         if self._prices is not None and self.would is not None:
-            uncached, read, write, output = buckets
-            self.would += self._prices.cost_micro(uncached=uncached, cache_read=read, cache_write=write, output=output)
+            self.would += self._prices.cost_micro(**buckets)
 
 
 class Command(BaseCommand):
@@ -45,16 +45,15 @@ class Command(BaseCommand):
         parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration file with other prices")
 
     def handle(self, **options: Any) -> None:
-        prices = {row.public_id: reckoned(row) for row in _rows(options["config"])}
+        prices = {row.public_id: reckoned(row) for row in _rows(options["config"]) if row.has_price}
         start = datetime.combine(options["first"], time(), UTC)
         end = datetime.combine(options["last"], time(), UTC) + timedelta(days=1)
         sums: dict[tuple[str, str], _Sum] = {}
         attempts = Attempt.objects.order_by().filter(call__at__gte=start, call__at__lt=end)
-        for model, provider, *buckets, cost in attempts.values_list(*_READ).iterator():
+        for model, provider, cost, *buckets in attempts.values_list(*_READ, *_BUCKETS).iterator():
             if (model, provider) not in sums:
                 sums[model, provider] = _Sum(prices.get(model))
-            uncached, read, write, output = buckets
-            sums[model, provider].add((uncached, read, write, output), cost)
+            sums[model, provider].add(dict(zip(_BUCKETS, buckets, strict=True)), cost)
         self._tell(sums)
 
     def _tell(self, sums: dict[tuple[str, str], _Sum]) -> None:
