@@ -52,8 +52,15 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
         max_tokens=told.positive("max_tokens"),
         conversation=Once(lambda: anthropic.read_conversation(body), Untranslatable, InvalidRequest),
         policy=policy,
-        forwarded={name: headers[name] for name in _FORWARDED if name in headers},
+        forwarded={name: _forwarded(name, headers[name]) for name in _FORWARDED if name in headers},
     )
+
+
+def _forwarded(name: str, value: str) -> str:
+    """Return a header of the caller's; refused here if it is none that can be sent on."""
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise InvalidRequest(f"The header `{name}` must be one line of printable ASCII.", param=name)
+    return value
 
 
 def write_relayed(request: Request, model: str, *, room: int, unsupported: Sequence[str] = ()) -> bytes:
