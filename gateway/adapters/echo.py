@@ -29,6 +29,7 @@ _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
 _MOST_WORDS: Final = 100_000
 _DIMENSIONS: Final = 256
 _MOST_DIMENSIONS: Final = 4096
+_MOST_NUMBERS: Final = 2048 * _DIMENSIONS  # of all vectors together; OpenAI takes 2,048 inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class EchoAdapter(Adapter):
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return what other adapters would, or what is asked for and cannot be made: JSON, or vectors of any length."""
         if self.relays(request, model):
-            is_too_long = (request.fields.get("dimensions") or 0) > _MOST_DIMENSIONS
-            return f"`dimensions` is more than {_MOST_DIMENSIONS}" if is_too_long else ""
+            return _too_many_numbers(request)
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
@@ -59,7 +59,7 @@ class EchoAdapter(Adapter):
     ) -> Generator[Delta | Finish | Usage]:
         """Yield the words of the last message in the caller's format, or vectors of the inputs."""
         if self.relays(request, model):
-            yield from _embedded(request, model)
+            yield from _embedded(request, model, patience)
             return
         yield from written(_pieces(request, patience), request, model)
 
@@ -78,9 +78,21 @@ def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
     yield Finish(reason, Usage(uncached=request.estimate, output=len(words)))
 
 
-def _embedded(request: Request, model: ModelFacts) -> Iterator[Delta | Finish]:
+def _too_many_numbers(request: Request) -> str:
+    """Return what makes the vectors that are asked for larger than the hub can make beside its streams."""
+    dimensions = request.fields.get("dimensions") or _DIMENSIONS
+    if dimensions > _MOST_DIMENSIONS:
+        return f"`dimensions` is more than {_MOST_DIMENSIONS}"
+    is_too_much = dimensions * len(embeddings.inputs(request.fields)) > _MOST_NUMBERS
+    return f"`dimensions` times the inputs is more than {_MOST_NUMBERS}" if is_too_much else ""
+
+
+def _embedded(request: Request, model: ModelFacts, patience: Patience) -> Iterator[Delta | Finish]:
     given = [one if isinstance(one, str) else " ".join(map(str, one)) for one in embeddings.inputs(request.fields)]
-    vectors = [_vector(text, request.fields.get("dimensions") or _DIMENSIONS) for text in given]
+    vectors = []
+    for text in given:
+        vectors.append(_vector(text, request.fields.get("dimensions") or _DIMENSIONS))
+        patience.give_way()
     used = sum(len(text.split()) for text in given)
     is_packed = request.fields.get("encoding_format") == "base64"
     told = [base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist() for vector in vectors]

@@ -149,6 +149,15 @@ def test_echo_makes_no_vectors_without_end(hub: Gateway) -> None:
         assert "dimensions" in refused.text
 
 
+def test_echo_makes_no_number_of_vectors_without_end(hub: Gateway) -> None:
+    many = hub.post("/v1/embeddings", model="echo-vectors", input=["a"] * 2048, encoding_format="base64")
+    assert len(many.json()["data"]) == 2048
+    for count, dimensions in ((2049, 256), (129, 4096), (200_000, 4096)):
+        refused = hub.post("/v1/embeddings", model="echo-vectors", input=["a"] * count, dimensions=dimensions)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "no_model_for_request")
+        assert "inputs" in refused.text
+
+
 def test_tokens_are_inputs_too(hub: Gateway, provider: ScriptedProvider) -> None:
     provider.play(vectors([0.5]), vectors([0.5], [0.5]))
     for tokens in ([1, 2, 3], [[1, 2], [3]]):
