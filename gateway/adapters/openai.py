@@ -14,8 +14,13 @@ from gateway.exchange import CHAT, COMPLETION, EMBEDDING, RESPONSES, Finish, Req
 from gateway.wire import chat, chat_stream, omission, openai, responses_relay
 from registry.snapshot import ModelFacts, ProviderFacts
 
-_PATHS: Final = {CHAT: "chat/completions", COMPLETION: "completions", EMBEDDING: "embeddings", RESPONSES: "responses"}
-_OWN_ENDPOINTS: Final = {EMBEDDING: "embeddings", RESPONSES: "responses"}
+# By the caller's format: which endpoint speaks it, as a provider's row names it, and where that is.
+_ENDPOINTS: Final = {
+    CHAT: ("chat", "chat/completions"),
+    COMPLETION: ("completions", "completions"),
+    EMBEDDING: ("embeddings", "embeddings"),
+    RESPONSES: ("responses", "responses"),
+}
 
 
 class OpenAIAdapter(HttpAdapter):
@@ -35,12 +40,17 @@ class OpenAIAdapter(HttpAdapter):
         return Outgoing(where, addressing.credentials(provider), method="GET")
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
-        """Relay chats, what the provider has an endpoint for, and completions to models that refuse chats."""
-        if request.format == COMPLETION:
-            return "chat" not in model.capabilities and "completions" in model.provider.endpoints
-        if request.format in _OWN_ENDPOINTS:
-            return _OWN_ENDPOINTS[request.format] in model.provider.endpoints
-        return request.format == CHAT
+        """Relay what the provider has an endpoint for, but completions only to models that refuse chats."""
+        if request.format == COMPLETION and "chat" in model.capabilities:
+            return False
+        return _has_endpoint(model, request.format)
+
+    def obstacle(self, request: Request, model: ModelFacts) -> str:
+        """Return also which endpoint is missing: what is not relayed is asked as a chat, which vectors cannot be."""
+        needed = EMBEDDING if request.format == EMBEDDING else CHAT
+        if self.relays(request, model) or _has_endpoint(model, needed):
+            return super().obstacle(request, model)
+        return f"provider {model.provider.name} has no {_ENDPOINTS[needed][0]} endpoint"
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
         """Return what a translation leaves out, and what the provider refuses of a body."""
@@ -91,7 +101,11 @@ def endpoint_base(provider: ProviderFacts) -> str:
     return provider.base_url if urlsplit(provider.base_url).path.strip("/") else f"{provider.base_url.rstrip('/')}/v1"
 
 
+def _has_endpoint(model: ModelFacts, form: str) -> bool:
+    return form in _ENDPOINTS and _ENDPOINTS[form][0] in model.provider.endpoints
+
+
 def _post(model: ModelFacts, form: str, body: bytes) -> Outgoing:
     provider = model.provider
-    where = addressing.url(provider, endpoint_base(provider), _PATHS[form], model=model.name)
+    where = addressing.url(provider, endpoint_base(provider), _ENDPOINTS[form][1], model=model.name)
     return Outgoing(where, addressing.credentials(provider), body)

@@ -55,6 +55,7 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
         {"name": "azure", "preset": "azure-deployments", "api_key": KEY},
         {"name": "strict", **strict},
         {"name": "chat-only", "type": "vllm", "endpoints": ["chat"]},
+        {"name": "vectors", "type": "vllm", "endpoints": ["embeddings"]},
         {"name": "half", "type": "vllm", "unsupported": ["stream_options.include_usage", "stream_options.other"]},
         {
             "name": "bearer",
@@ -69,7 +70,10 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
     ]
     config = {
         "providers": [provider | at for provider in providers],
-        "models": [model(row["name"], row["name"], name=f"{row['name']} there/4.1") for row in providers],
+        "models": [
+            *(model(row["name"], row["name"], name=f"{row['name']} there/4.1") for row in providers),
+            model("talker", "chat-only", capabilities=["embedding"]),
+        ],
     }
     with Gateway(tmp_path_factory.mktemp("hub"), config) as running:
         yield running
@@ -256,3 +260,17 @@ def test_usages_are_counted_once(hub: Gateway, service: ScriptedProvider) -> Non
     answer = hub.post(model="strict", stream=True)
     assert b'"usage":{' not in answer.content
     assert hub.call_of(answer)["input_tokens"] == 1
+
+
+def test_what_has_no_chat_is_sent_none(hub: Gateway, service: ScriptedProvider) -> None:
+    for path, asked in {
+        "/v1/chat/completions": {},
+        "/v1/messages": {"max_tokens": 5},
+        "/v1/responses": {"messages": None, "input": "hi"},
+        "/v1/completions": {"messages": None, "prompt": "hi"},
+    }.items():
+        refused = hub.post(path, model="vectors", fallback=False, **asked)
+        assert (refused.status_code, "provider vectors has no chat endpoint" in refused.text) == (400, True)
+    refused = hub.post("/v1/embeddings", model="talker", messages=None, input="hi")
+    assert (refused.status_code, "provider chat-only has no embeddings endpoint" in refused.text) == (400, True)
+    assert service.requests == []
