@@ -85,7 +85,8 @@ class AnthropicAdapter(HttpAdapter):
         """Ask how many tokens a message takes, which costs nothing; None for what is no message."""
         if not self.relays(request, model):
             return None
-        return self._post(request, model, "messages/count_tokens", messages.write_question(request, model.name))
+        question = messages.write_question(request, model.name, unsupported=model.provider.unsupported)
+        return self._post(request, model, "messages/count_tokens", question)
 
     def reader(self, request: Request, model: ModelFacts) -> anthropic_stream.StreamReader:
         """Return a reader of Anthropic's events."""

@@ -20,6 +20,14 @@ from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 # The fields that the gateway may set anew for each provider, and those that are its own and go nowhere.
 _HEAD: Final = ("model", "max_tokens", "thinking", *Policy.FIELDS)
 _FORWARDED: Final = ("anthropic-version", "anthropic-beta")
+# What a message has and a question how many tokens it takes has not, by the types of the official SDK.
+_NOT_COUNTED: Final = frozenset(
+    {
+        *("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier"),
+        *("container", "inference_geo", "diagnostics", "fallbacks", "fallback_credit_token", "thread"),
+        *Policy.FIELDS,
+    }
+)
 _LEAST_BUDGET: Final = 1024  # tokens; Anthropic takes no less
 
 
@@ -78,10 +86,10 @@ def write_relayed(request: Request, model: str, *, room: int, unsupported: Seque
     return omission.relayed(request, head, unsupported)
 
 
-def write_question(request: Request, model: str) -> bytes:
-    """Return the body that asks how many tokens the caller's message takes."""
-    fields = {name: value for name, value in request.fields.items() if name not in Policy.FIELDS}
-    return orjson.dumps({**fields, "model": model})
+def write_question(request: Request, model: str, *, unsupported: Sequence[str] = ()) -> bytes:
+    """Return the body that asks how many tokens the caller's message takes, without what stands at these paths."""
+    fields = {name: value for name, value in request.fields.items() if name not in _NOT_COUNTED}
+    return orjson.dumps({**omission.without(fields, unsupported), "model": model})
 
 
 class PassingMessage(Passing):
