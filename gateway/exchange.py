@@ -257,6 +257,8 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     answered: Attempt | None = None
     """The attempt whose words are the answer; of a flow, that of its newest phase."""
+    counted: Usage | None = None
+    """The tokens of a prompt that was only to be counted: nobody has used them."""
     status: int = 0
     error: str = ""
 

@@ -52,7 +52,7 @@ def decision(call: Call) -> dict[str, Any]:
 
 def log(call: Call) -> None:
     """Write the line of a call that has ended; at the level of debug with its decision."""
-    last, used = call.last or Attempt("", ""), call.usage
+    last, used = call.last or Attempt("", ""), call.counted or call.usage
     extra: dict[str, Any] = {
         "request_id": call.id,
         "key_id": None,

@@ -112,14 +112,7 @@ class HttpAdapter(Adapter):
 
     def _failure(self, reply: Reply, request: Request, model: ModelFacts) -> ProviderFailure:
         """Return what the status and the words of a refusal mean."""
-        key = model.provider.key
-        failure = failures.classify(
-            reply.status,
-            reply.headers,
-            reply.whole(_MAX_ERROR_BYTES),
-            provider=model.provider.name,
-            secret=key.reveal() if key else "",
-        )
+        failure = refused(reply, model)
         if not isinstance(failure, Rejected) or not _OF_REASONING.search(failure.message):
             return failure
         if self.relays(request, model) or request.conversation.get().reasoning is None:
@@ -137,6 +130,18 @@ class HttpAdapter(Adapter):
     @abstractmethod
     def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
         """Return the pieces of a whole answer to a request, in the provider's language."""
+
+
+def refused(reply: Reply, model: ModelFacts) -> ProviderFailure:
+    """Return the failure that a reply other than 200 stands for, without the key if it is quoted."""
+    key = model.provider.key
+    return failures.classify(
+        reply.status,
+        reply.headers,
+        reply.whole(_MAX_ERROR_BYTES),
+        provider=model.provider.name,
+        secret=key.reveal() if key else "",
+    )
 
 
 def written(
