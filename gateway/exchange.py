@@ -17,6 +17,8 @@ LONGEST_NAME: Final = 200
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
 """What an attempt ends with when another, asked beside it, came to words first."""
+# Where a caller says how much a model is to think, in the formats that have another name for it than chats.
+_REASONING: Final = {MESSAGES: "thinking", RESPONSES: "reasoning"}
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
@@ -132,12 +134,17 @@ class Request:
         """Return the request with the manner of thinking left to the model, or after that without a word of it.
 
         Which model can think, and in which of the ways there are, no language tells; a caller who asks for reasoning
-        wants an answer first of all. None where nothing is left to be taken away.
+        wants an answer first of all, and is told that the field did not count. None where nothing is left to be taken
+        away.
         """
         asked = self.conversation.get()
         if asked.reasoning is None or asked.reasoning.effort == "none":
             return None
-        less = replace(asked, reasoning=None if asked.reasoning == Reasoning() else Reasoning())
+        less = replace(
+            asked,
+            reasoning=None if asked.reasoning == Reasoning() else Reasoning(),
+            dropped=tuple(dict.fromkeys((*asked.dropped, _REASONING.get(self.format, "reasoning_effort")))),
+        )
         return replace(self, conversation=Once(lambda: less))
 
 

@@ -18,7 +18,14 @@ from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
-_OF_REASONING: Final = re.compile(r"reasoning|thinking|effort", re.IGNORECASE)
+# By the name of a field for it, or as what is not supported: the text of a caller may have these words as well.
+_OF_REASONING: Final = re.compile(
+    r"\b(?:reasoning|thinking)[_.]\w|\b(?:reasoning effort|effort (?:parameter|level)|thinking (?:level|budget|mode))\b"
+    r"|\bbudget_tokens\b|[\"'`](?:effort|thinking|reasoning)[\"'`]|(?:^|: )(?:reasoning|thinking|effort):"
+    r"|\b(?:support|enable|allow|permit|accept)\w*\b[^.]{0,40}\b(?:reasoning|thinking)\b"
+    r"|\b(?:reasoning|thinking)\b[^.]{0,40}\b(?:support|enable|allow|permit|accept)",
+    re.IGNORECASE,
+)
 
 
 class Adapter(ABC):
