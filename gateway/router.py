@@ -10,6 +10,7 @@ from django.conf import settings
 
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
+from gateway.conversation import Untranslatable
 from gateway.cooldown import Cooldowns, Cooling, cooldowns
 from gateway.errors import (
     AllCooling,
@@ -21,7 +22,7 @@ from gateway.errors import (
     PromptTooLong,
     Unserviceable,
 )
-from gateway.exchange import COMPLETION, EMBEDDING, Decision, Excluded, Ranked, Request
+from gateway.exchange import COMPLETION, EMBEDDING, RESPONSES, Decision, Excluded, Ranked, Request
 from gateway.metrics import Standings, standings
 from gateway.scoring import STRATEGIES, Candidate, Scored, rank
 from registry.models import Capability
@@ -37,6 +38,8 @@ _ABLE: Final = {
     COMPLETION: (Capability.COMPLETION, Capability.CHAT),
     EMBEDDING: (Capability.EMBEDDING,),
 }
+# Where the prompt stands that is too long, if not in messages.
+_PROMPTS: Final = {COMPLETION: "prompt", EMBEDDING: "input", RESPONSES: "input"}
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
@@ -244,10 +247,25 @@ def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], 
         return PromptTooLong(
             f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"
             f" {request.estimate} tokens and room for an answer.",
-            param="messages",
+            param=_PROMPTS.get(request.format, "messages"),
         )
-    told = [f"{each.model}: {each.reason}" for each in excluded if each.reason != _NOT_NAMED]
-    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-    reasons = "; ".join(told[:_MOST_TOLD] + more) or "the registry is empty"
+    told = [each for each in excluded if each.reason != _NOT_NAMED]
+    fault = _fault(request)
+    if isinstance(fault, InvalidRequest) and any(each.reason == str(fault) for each in told):
+        return InvalidRequest(fault.message, param=fault.param)
     kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
-    return kind(f"No model can serve this request ({reasons}).")
+    reasons = [f"{each.model}: {each.reason}" for each in told]
+    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    said = "; ".join(reasons[:_MOST_TOLD] + more) or "the registry is empty"
+    is_alone = bool(told) and all(each.reason == str(fault) for each in told)
+    param = fault.field if isinstance(fault, Untranslatable) and is_alone else None
+    return kind(f"No model can serve this request ({said}).", param=param)
+
+
+def _fault(request: Request) -> Untranslatable | InvalidRequest | None:
+    """Return what keeps a request from being told in another format."""
+    try:
+        request.conversation.get()
+    except (Untranslatable, InvalidRequest) as fault:
+        return fault
+    return None

@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.exchange import Policy, Request
 from gateway.metrics import Standings
-from gateway.wire import messages, openai
+from gateway.wire import embeddings, messages, openai, responses_relay
 from registry.board import Board
 from registry.models import ProviderType
 from registry.snapshot import ModelFacts, Snapshot
@@ -228,6 +228,38 @@ def test_nobody_can_serve() -> None:
         route(model_facts(enabled=False))
     with pytest.raises(PromptTooLong, match="maximum context length is 50 tokens"):
         route(model_facts(context_size=50), model_facts(id="n", context_size=10), messages=LONG)
+
+
+def test_a_field_that_nobody_understands_is_named() -> None:
+    robot = [{"role": "robot", "content": "hi"}]
+    models = [model_facts(id="a"), model_facts(id="b"), model_facts(id="c", enabled=False)]
+    with pytest.raises(InvalidRequest, match="role") as told:
+        route(*models, messages=robot)
+    assert told.value.param == "messages[0].role"
+    assert len(told.value.decision.excluded) == 3
+    with pytest.raises(Unserviceable, match="a: cannot translate `n`; b: cannot translate `n`; c: disabled") as left:
+        route(*models, n=2)
+    assert left.value.param is None
+    with pytest.raises(Unserviceable) as alone:
+        route(*models[:2], n=2)
+    assert alone.value.param == "n"
+
+
+@pytest.mark.parametrize(
+    ("read", "field"),
+    [
+        (openai.read_chat, "messages"),
+        (openai.read_completion, "prompt"),
+        (responses_relay.read_request, "input"),
+        (embeddings.read_embedding, "input"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_named_by_its_field(read: Any, field: str) -> None:
+    body = {"model": "m", field: LONG if field == "messages" else "word " * 400}
+    small = model_facts(context_size=50, capabilities=frozenset({"chat", "completion", "embedding"}))
+    with pytest.raises(PromptTooLong) as told:
+        router.route(read(orjson.dumps(body), body, Policy()), Snapshot(1, (small,)))
+    assert told.value.param == field
 
 
 LONG = [{"role": "user", "content": "word " * 400}]
