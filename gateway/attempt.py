@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from accounts.prices import cost_micro
-from gateway import tokens
+from gateway import beside, tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
 from gateway.cooldown import Permit, cooldowns
@@ -30,7 +30,7 @@ def run(
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
     try:
-        record.dropped = adapter.dropped(request, model)
+        record.dropped = beside.run(request.rest, adapter.dropped, request, model)
         with (
             patience.within(model.provider.total_timeout),
             closing(adapter.answer(request, model, patience, transport)) as pieces,

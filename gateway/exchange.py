@@ -1,6 +1,6 @@
 """What passes between the rooms of the gateway: a request, the pieces of an answer, the record of how it was made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
@@ -33,13 +33,14 @@ class Once(Generic[_T]):
         self._raises = raises
         self._made: list[_T] = []
         self._error: Exception | None = None
-        self._derived: dict[Callable[[_T], Any], Any] = {}
+        self._derived: dict[Hashable, Any] = {}
 
-    def derived(self, ask: Callable[[_T], _D]) -> _D:
-        """Return what a function says of the value, which it is asked once."""
-        if ask not in self._derived:
-            self._derived[ask] = ask(self.get())
-        said: _D = self._derived[ask]
+    def derived(self, ask: Callable[[_T], _D], key: Hashable = None) -> _D:
+        """Return what a function says of the value, which it is asked once; functions of one key say the same."""
+        key = ask if key is None else key
+        if key not in self._derived:
+            self._derived[key] = ask(self.get())
+        said: _D = self._derived[key]
         return said
 
     def get(self) -> _T:

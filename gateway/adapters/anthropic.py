@@ -9,7 +9,7 @@ import orjson
 
 from gateway import tokens
 from gateway.adapters import addressing
-from gateway.adapters.base import HttpAdapter
+from gateway.adapters.base import HttpAdapter, once_written
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import InvalidRequest
@@ -114,8 +114,11 @@ def _form_tool(request: Request, model: ModelFacts) -> str:
 
 
 def _message(request: Request, model: ModelFacts) -> dict[str, Any]:
-    asked = request.conversation.get()
-    return anthropic.write_conversation(asked, model=model.name, stream=request.stream, **_told(asked, model))
+    def write(conversation: Conversation) -> dict[str, Any]:
+        told = _told(conversation, model)
+        return anthropic.write_conversation(conversation, model=model.name, stream=request.stream, **told)
+
+    return once_written(write, request, model)
 
 
 def _room(request: Request, model: ModelFacts) -> int:

@@ -2,10 +2,11 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from gateway import beside
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
@@ -91,7 +92,8 @@ class HttpAdapter(Adapter):
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
     ) -> Generator[Delta | Finish | Usage]:
         """Send the request and read the reply."""
-        with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
+        asked = beside.run(request.rest, self.outgoing, request, model)
+        with transport.send(asked, model.provider, patience) as reply:
             if reply.status != 200:
                 raise self._failure(reply, request, model)
             if request.stream and "json" in reply.headers.get("content-type", ""):
@@ -137,6 +139,15 @@ class HttpAdapter(Adapter):
     @abstractmethod
     def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
         """Return the pieces of a whole answer to a request, in the provider's language."""
+
+
+def once_written(
+    write: Callable[[Conversation], dict[str, Any]], request: Request, model: ModelFacts
+) -> dict[str, Any]:
+    """Return the body for a model, which is written once although it is looked at twice if its row refuses fields."""
+    if not model.provider.unsupported:
+        return write(request.conversation.get())
+    return request.conversation.derived(write, ("body", model.pk))
 
 
 def refused(reply: Reply, model: ModelFacts) -> ProviderFailure:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from gateway.adapters import addressing
-from gateway.adapters.base import HttpAdapter
+from gateway.adapters.base import HttpAdapter, once_written
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece
 from gateway.exchange import CHAT, COMPLETION, EMBEDDING, RESPONSES, Finish, Request
@@ -58,7 +58,9 @@ class OpenAIAdapter(HttpAdapter):
         refused = model.provider.unsupported
         if not refused:
             return lost
-        body = request.fields if self.relays(request, model) else self._chat(request, model, stream=False)
+        body = request.fields if self.relays(request, model) else self._chat(request, model)
+        if request.stream and body is not request.fields:  # of which the gateway asks for itself
+            body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         return tuple(dict.fromkeys((*lost, *omission.present(body, refused))))
 
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
@@ -74,18 +76,20 @@ class OpenAIAdapter(HttpAdapter):
             limit = model.provider.limit_field
             body = openai.write_relayed(request, model.name, unsupported=refused, limit=limit)
             return _post(model, request.format, body)
-        asked = self._chat(request, model, stream=request.stream)
+        asked = self._chat(request, model)
         return _post(model, CHAT, orjson.dumps(omission.without(asked, refused)))
 
-    def _chat(self, request: Request, model: ModelFacts, *, stream: bool) -> dict[str, Any]:
-        limit = model.provider.limit_field or self.limit
-        return chat.write_conversation(
-            request.conversation.get(),
-            model=model.name,
-            stream=stream,
-            limit=limit,
-            hints=model.provider.cache_control,
-        )
+    def _chat(self, request: Request, model: ModelFacts) -> dict[str, Any]:
+        def write(conversation: Conversation) -> dict[str, Any]:
+            return chat.write_conversation(
+                conversation,
+                model=model.name,
+                stream=request.stream,
+                limit=model.provider.limit_field or self.limit,
+                hints=model.provider.cache_control,
+            )
+
+        return once_written(write, request, model)
 
     def reader(self, request: Request, model: ModelFacts) -> chat_stream.StreamReader:
         """Return a reader of chat completion chunks."""

@@ -1,0 +1,22 @@
+"""Work on a large body, which is done in a thread beside the hub: no stream of the worker would move meanwhile."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar, TypeVarTuple
+
+from registry import threads
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+_LARGE_BYTES: Final = 512 * 1024  # takes some milliseconds to parse
+_pool: Final = threads.Pool(2)
+
+
+def is_large(body: bytes) -> bool:
+    """Whether work on a body takes so long that it belongs beside the hub."""
+    return len(body) > _LARGE_BYTES
+
+
+def run(body: bytes, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+    """Return what a function of a body returns, or raise what it raises; beside the hub if the body is large."""
+    return _pool.run(function, *args) if is_large(body) else function(*args)
