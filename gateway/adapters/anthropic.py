@@ -19,6 +19,7 @@ from registry.models import Capability
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _VERSION: Final = "2023-06-01"
+_BETA: Final = "anthropic-beta"
 
 
 class AnthropicAdapter(HttpAdapter):
@@ -64,7 +65,7 @@ class AnthropicAdapter(HttpAdapter):
 
     def _post(self, request: Request, model: ModelFacts, endpoint: str, body: bytes) -> Outgoing:
         where = addressing.url(model.provider, _root(model.provider), endpoint, model=model.name)
-        return Outgoing(where, {**_headers(model.provider), **request.forwarded}, body)
+        return Outgoing(where, {**_headers(model.provider), **_forwarded(request, model.provider)}, body)
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
         """Return what a translation leaves out, and what the provider refuses of it."""
@@ -128,6 +129,14 @@ def _room(request: Request, model: ModelFacts) -> int:
 def _root(provider: ProviderFacts) -> str:
     version = "" if urlsplit(provider.base_url).path.rstrip("/").endswith("/v1") else "/v1"
     return f"{provider.base_url}{version}"
+
+
+def _forwarded(request: Request, provider: ProviderFacts) -> dict[str, str]:
+    """Return the caller's headers, with the betas of the provider's row beside those of the caller."""
+    betas = [value for name, value in provider.extra_headers if name.lower() == _BETA and value]
+    if not betas or _BETA not in request.forwarded:
+        return dict(request.forwarded)
+    return {**request.forwarded, _BETA: ",".join([*betas, request.forwarded[_BETA]])}
 
 
 def _headers(provider: ProviderFacts) -> dict[str, str]:

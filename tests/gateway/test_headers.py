@@ -20,9 +20,11 @@ def hub(
     config = {
         "providers": [
             {"name": "anth", "type": "anthropic", "base_url": anthropic.url, "api_key": "sk-ant-canary"},
+            {"name": "beta", "type": "anthropic", "base_url": anthropic.url, "api_key": "sk-ant-canary"}
+            | {"extra_headers": {"Anthropic-Beta": "of-the-row", "anthropic-team": "search"}},
             {"name": "oai", "type": "openai", "base_url": provider.url, "api_key": "sk-canary-x"},
         ],
-        "models": [model("claude", "anth"), model("gpt", "oai")],
+        "models": [model("claude", "anth"), model("early", "beta"), model("gpt", "oai")],
     }
     with Gateway(tmp_path_factory.mktemp("hub"), config, TOKENHUB_COOLDOWNS="true") as running:
         yield running
@@ -48,3 +50,14 @@ def test_a_header_that_cannot_be_sent_on_is_the_callers_own(hub: Gateway, name: 
         refused = ask(hub, headers={name: value})
         assert (refused.status_code, name in refused.json()["error"]["message"]) == (400, True)
     assert ask(hub, headers={}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"), [({"anthropic-beta": "one, two"}, "of-the-row,one, two"), ({}, "of-the-row")]
+)
+def test_the_betas_of_a_row_stand_beside_those_of_the_caller(
+    hub: Gateway, anthropic: ScriptedProvider, asked: dict[str, Any], sent: str
+) -> None:
+    assert ask(hub, headers=asked, model="early").status_code == 200
+    (received,) = anthropic.requests
+    assert [value for name, value in received.headers if name.lower() == "anthropic-beta"] == [sent]
