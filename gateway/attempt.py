@@ -11,7 +11,7 @@ from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
 from gateway.cooldown import Permit, cooldowns
 from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, ProviderFailure, Rejected
-from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Request, Usage
+from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Heard, Request, Usage
 from gateway.metrics import standings
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
@@ -57,7 +57,12 @@ def run(
 
 
 def _counted(
-    pieces: Iterator[Delta | Finish | Usage], request: Request, permit: Permit, *, record: Attempt, clock: Patience
+    pieces: Iterator[Heard | Delta | Finish | Usage],
+    request: Request,
+    permit: Permit,
+    *,
+    record: Attempt,
+    clock: Patience,
 ) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
     began = time.monotonic()
@@ -67,6 +72,9 @@ def _counted(
     is_cut_off = True
     try:
         for piece in pieces:
+            if isinstance(piece, Heard):
+                record.upstream = piece.headers
+                continue
             if isinstance(piece, Finish):
                 record.reason, told = piece.reason, piece.usage
                 continue

@@ -191,6 +191,13 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """The first word of a provider: those of its headers that the caller may see, by the names that it sees."""
+
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of an answer: why it ended, and what it used where the provider said so."""
 
@@ -248,6 +255,8 @@ class Attempt:
     cost_micro: int = 0
     dropped: Sequence[str] = ()
     """The caller's fields that had no counterpart in the provider's language."""
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    """What the provider's own headers said that the caller may see, by the names that it sees."""
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ def headers(call: Call) -> dict[str, str]:
         "x-tokenhub-provider": last.provider if last else "",
         "x-tokenhub-model": last.model if last else "",
         "x-tokenhub-dropped-params": _listed(last.dropped) if last else "",
+        **(last.upstream if last else {}),
         # a stream's headers are gone before its cost is known
         "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}" if call.attempts and not call.stream else "",
     }

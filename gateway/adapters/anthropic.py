@@ -132,11 +132,14 @@ def _root(provider: ProviderFacts) -> str:
 
 
 def _forwarded(request: Request, provider: ProviderFacts) -> dict[str, str]:
-    """Return the caller's headers, with the betas of the provider's row beside those of the caller."""
-    betas = [value for name, value in provider.extra_headers if name.lower() == _BETA and value]
-    if not betas or _BETA not in request.forwarded:
-        return dict(request.forwarded)
-    return {**request.forwarded, _BETA: ",".join([*betas, request.forwarded[_BETA]])}
+    """Return the caller's headers but for those that the provider's row sets; the betas of both stand together."""
+    own = {name.lower(): value for name, value in provider.extra_headers}
+    told = {
+        name: value for name, value in request.forwarded.items() if name not in {*own, provider.auth_header.lower()}
+    }
+    if _BETA in request.forwarded:
+        told[_BETA] = ",".join(filter(None, [own.get(_BETA), request.forwarded[_BETA]]))
+    return told
 
 
 def _headers(provider: ProviderFacts) -> dict[str, str]:

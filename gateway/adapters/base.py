@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from gateway import beside
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
-from gateway.exchange import Delta, Finish, Request, Usage
+from gateway.exchange import Delta, Finish, Heard, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.fields import load
@@ -28,6 +28,10 @@ _OF_REASONING: Final = re.compile(
     re.IGNORECASE,
 )
 
+_SHOWN_AS: Final = dict.fromkeys(("request-id", "x-request-id"), "x-tokenhub-upstream-request-id")
+_LIMITS: Final = "anthropic-ratelimit-"
+_PLAIN: Final = re.compile(r"[!-~]{1,200}")
+
 
 class Adapter(ABC):
     """Speaks one language of providers. Adapters hold no state: everything they know comes with the call."""
@@ -35,11 +39,12 @@ class Adapter(ABC):
     @abstractmethod
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish | Usage]:
+    ) -> Generator[Heard | Delta | Finish | Usage]:
         """Yield the pieces of one answer and one `Finish` before the last of them; raises `ProviderFailure`.
 
-        A `Usage` among them is what has been told so far, for an answer that comes to no end. A whole answer is one
-        piece. The connection is closed however the iteration ends.
+        What was `Heard` of the provider's headers comes first. A `Usage` among the rest is what has been told so far,
+        for an answer that comes to no end. A whole answer is one piece. The connection is closed however the iteration
+        ends.
         """
 
     def probe(self, provider: ProviderFacts) -> Outgoing | None:
@@ -90,10 +95,11 @@ class HttpAdapter(Adapter):
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish | Usage]:
+    ) -> Generator[Heard | Delta | Finish | Usage]:
         """Send the request and read the reply."""
         asked = beside.run(request.rest, self.outgoing, request, model)
         with transport.send(asked, model.provider, patience) as reply:
+            yield Heard(dict(_shown(reply.headers, is_relayed=self.relays(request, model))))
             if reply.status != 200:
                 raise self._failure(reply, request, model)
             if request.stream and "json" in reply.headers.get("content-type", ""):
@@ -148,6 +154,16 @@ def once_written(
     if not model.provider.unsupported:
         return write(request.conversation.get())
     return request.conversation.derived(write, ("body", model.pk))
+
+
+def _shown(headers: Mapping[str, str], *, is_relayed: bool) -> Iterator[tuple[str, str]]:
+    """Yield what a caller may see of a provider's headers: its id of the request, and in its language the limits."""
+    for name, value in headers.items():
+        known = _SHOWN_AS.get(name.lower(), "")
+        if is_relayed and name.lower().startswith(_LIMITS):
+            known = name.lower()
+        if known and _PLAIN.fullmatch(value):
+            yield known, value
 
 
 def refused(reply: Reply, model: ModelFacts) -> ProviderFailure:

@@ -60,8 +60,8 @@ _VERSION: Final = {
 }
 _BETA: Final = {"name": "anthropic-beta", "in": "header", "required": False, "schema": text()}
 _OF_ANTHROPIC: Final = (
-    _VERSION | {"description": "Goes to Anthropic's models as it came."},
-    _BETA | {"description": "Goes to Anthropic's models as it came."},
+    _VERSION | {"description": "Goes to Anthropic's models as it came, like all headers of this kind."},
+    _BETA | {"description": "Goes to Anthropic's models as it came, beside the betas of the provider's row."},
 )
 _CHOOSES_SHAPE: Final = (_VERSION | {"description": "Any value asks for Anthropic's shape."},)
 _MESSAGE_EVENTS: Final = tuple(

@@ -3,7 +3,7 @@
 Source: the public API reference of Anthropic and the types of its official SDK.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,7 +19,7 @@ from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 # The fields that the gateway may set anew for each provider, and those that are its own and go nowhere.
 _HEAD: Final = ("model", "max_tokens", "thinking", *Policy.FIELDS)
-_FORWARDED: Final = ("anthropic-version", "anthropic-beta")
+_OF_ANTHROPIC: Final = "anthropic-"  # what the names of its own headers begin with
 # What a message has and a question how many tokens it takes has not, by the types of the official SDK.
 _NOT_COUNTED: Final = frozenset(
     {
@@ -60,15 +60,20 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
         max_tokens=told.positive("max_tokens"),
         conversation=Once(lambda: anthropic.read_conversation(body), Untranslatable, InvalidRequest),
         policy=policy,
-        forwarded={name: _forwarded(name, headers[name]) for name in _FORWARDED if name in headers},
+        forwarded=dict(_forwarded(headers)),
     )
 
 
-def _forwarded(name: str, value: str) -> str:
-    """Return a header of the caller's; refused here if it is none that can be sent on."""
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise InvalidRequest(f"The header `{name}` must be one line of printable ASCII.", param=name)
-    return value
+def _forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the caller's headers that are Anthropic's own; one that cannot be sent on is refused here."""
+    for name, value in headers.items():
+        if not name.lower().startswith(_OF_ANTHROPIC):
+            continue
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise InvalidRequest(
+                f"The header `{name.lower()}` must be one line of printable ASCII.", param=name.lower()
+            )
+        yield name.lower(), value
 
 
 def write_relayed(request: Request, model: str, *, room: int, unsupported: Sequence[str] = ()) -> bytes:
