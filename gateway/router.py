@@ -84,7 +84,9 @@ class _Sifted:
         self.excluded: list[Excluded] = []
 
     @classmethod
-    def of(cls, snapshot: Snapshot, request: Request, named: set[int], cooling: Cooldowns, *, tight: bool) -> Self:
+    def of(
+        cls, snapshot: Snapshot, request: Request, named: Mapping[int, str], cooling: Cooldowns, *, tight: bool
+    ) -> Self:
         """Sift all models; with `tight` a window counts if it may hold the prompt and some output, if not all."""
         sifted = cls()
         for model in snapshot.models:
@@ -121,7 +123,7 @@ def route(
     `AllCooling` and `AllLimited` are not.
     """
     tiers = _tiers(request, snapshot)
-    named = {model.pk for tier in tiers for model in tier.models}
+    named = _judged(tiers, request)
     sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
     if not sifted.able and not sifted.cooling:
         sifted = _Sifted.of(snapshot, request, named, cooling, tight=True)
@@ -162,6 +164,22 @@ def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
     return tiers
 
 
+def _judged(tiers: Sequence[_Tier], request: Request) -> dict[int, str]:
+    """Return the models that may answer, by their keys, each with what speaks against it, if anything.
+
+    Vectors of different models cannot be compared, so of several only those count that are the first one elsewhere:
+    their providers call them the same, but for what stands before a slash.
+    """
+    models = [model for tier in tiers for model in tier.models]
+    is_vectors = request.format == EMBEDDING
+    return {model.pk: _other_vectors(model, models[0]) if is_vectors else "" for model in models}
+
+
+def _other_vectors(model: ModelFacts, first: ModelFacts) -> str:
+    here, there = (each.name.rpartition("/")[2].lower() for each in (model, first))
+    return "" if here == there else f"makes other vectors than {first.id}: it is {model.name}, not {first.name}"
+
+
 def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:
     if group := snapshot.alias(name):
         weights = {model.pk: weight for model, weight in group.targets if weight is not None}
@@ -187,15 +205,16 @@ def _defect(model: ModelFacts) -> str:
     return next((reason for stands, reason in defects if stands), "")
 
 
-def _obstacle(model: ModelFacts, request: Request, named: set[int]) -> str:
+def _obstacle(model: ModelFacts, request: Request, named: Mapping[int, str]) -> str:
     """Return the one reason, other than its size, why a model cannot serve a request; empty if it can."""
     if defect := _defect(model):
         return defect
     policy, provider = request.policy, model.provider
+    unwanted = named.get(model.pk, _NOT_NAMED)
     dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
     light = policy.min_weight is not None and model.weight < policy.min_weight
     obstacles = (
-        (model.pk not in named, _NOT_NAMED),
+        (bool(unwanted), unwanted),
         (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
         (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
         (dear, f"costs more than {policy.max_cost} per 1k"),
@@ -240,7 +259,9 @@ def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
     return kind(f"Every model that could serve is cooling down ({first.reason}).", retry_after=wait)
 
 
-def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: set[int]) -> GatewayError:
+def _nobody(
+    request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: Mapping[int, str]
+) -> GatewayError:
     """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
     windows = [model.context_size for model in snapshot.models if not _obstacle(model, request, named)]
     if windows:

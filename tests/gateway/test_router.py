@@ -25,7 +25,7 @@ from gateway.metrics import Standings
 from gateway.wire import embeddings, messages, openai, responses_relay
 from registry.board import Board
 from registry.models import ProviderType
-from registry.snapshot import ModelFacts, Snapshot
+from registry.snapshot import AliasFacts, ModelFacts, Snapshot
 from tests.clock import Clock
 from tests.facts import model_facts, provider_facts
 from tests.gateway.cooling import Silent
@@ -260,6 +260,22 @@ def test_a_prompt_that_is_too_long_is_named_by_its_field(read: Any, field: str) 
     with pytest.raises(PromptTooLong) as told:
         router.route(read(orjson.dumps(body), body, Policy()), Snapshot(1, (small,)))
     assert told.value.param == field
+
+
+def test_an_alias_of_vectors_is_one_model() -> None:
+    able = frozenset({"embedding"})
+    small = [
+        model_facts(id=name, name=there, weight=weight, capabilities=able)
+        for name, there, weight in (("a", "small", 1.0), ("b", "vendor/Small", 5.0), ("c", "{large}", 90.0))
+    ]
+    snapshot = Snapshot(
+        1, tuple(small), {"vectors": AliasFacts("vectors", None, tuple((each, None) for each in small))}
+    )
+    body = {"model": "vectors", "input": "hi"}
+    told = router.route(embeddings.read_embedding(orjson.dumps(body), body, Policy()), snapshot)
+    assert [model.id for model in told.models] == ["b", "a"]
+    (left_out,) = told.decision.excluded
+    assert (left_out.model, left_out.reason) == ("c", "makes other vectors than a: it is {large}, not small")
 
 
 LONG = [{"role": "user", "content": "word " * 400}]
