@@ -53,7 +53,7 @@ def _openai(code: Schema, *, own: bool) -> Schema:
 
 def _anthropic(kind: Schema) -> Schema:
     fields = {"type": constant("error"), "error": thing({"type": kind, "message": text()}), "request_id": text()}
-    return thing({**fields, "tokenhub": ref("Decision")}, optional=("request_id", "tokenhub"))
+    return thing({**fields, **_FURTHER}, optional=("request_id", *_FURTHER))
 
 
 SCHEMAS: Final[Mapping[str, Schema]] = {

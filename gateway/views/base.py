@@ -80,9 +80,13 @@ class GatewayView(APIView):
             response["x-should-retry"] = "false"  # whoever could answer has been asked already
         return response
 
+    def shape(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error as the format of the endpoint has it."""
+        return openai.error_body(error)
+
     def error_body(self, error: GatewayError) -> dict[str, Any]:
         """Return what is told of an error: of one within a flow also where, why, and what was made and paid before."""
-        body = openai.error_body(error)
+        body = self.shape(error)
         if error.partial is not None:
             body = {**body, "phase": self.call.phase, "partial": error.partial}
         if isinstance(error, PhaseFailed):

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Policy, Request
 from gateway.patience import Patience
 from gateway.views.chat import ModelView
-from gateway.wire import anthropic, messages
+from gateway.wire import anthropic, messages, sse
 
 
 class Messages(ModelView):
@@ -22,13 +22,13 @@ class Messages(ModelView):
         """Return the message that a body asks for."""
         return messages.read_message(raw, body, wishes, self.request.headers)
 
-    def error_body(self, error: GatewayError) -> dict[str, Any]:
+    def shape(self, error: GatewayError) -> dict[str, Any]:
         """Return an error in Anthropic's shape."""
         return anthropic.error_body(error, self.call.id)
 
     def error_event(self, error: GatewayError) -> bytes:
         """Return an error as the last event of a stream."""
-        return anthropic.error_event(error, self.call.id)
+        return sse.event(orjson.dumps(self.error_body(error)), name=b"error")
 
     def answer_headers(self) -> dict[str, str]:
         """Return the headers of an answer, with Anthropic's name for the id."""

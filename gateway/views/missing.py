@@ -12,7 +12,7 @@ from gateway.wire import formats
 class Missing(GatewayView):
     """Refuses every method, in the format that API clients read."""
 
-    def error_body(self, error: GatewayError) -> dict[str, Any]:
+    def shape(self, error: GatewayError) -> dict[str, Any]:
         """Return an error in the shape that callers of the path read."""
         return formats.error_body(error, self.request.path, self.call.id)
 

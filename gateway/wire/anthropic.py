@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from gateway.conversation import Conversation, Image, Text, Thought, Untranslatable
 from gateway.errors import GatewayError, Rejected
 from gateway.exchange import Policy
 from gateway.wire import anthropic_blocks as blocks
 from gateway.wire import anthropic_manner as manners
 from gateway.wire import anthropic_tools as offered
-from gateway.wire import sse
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
 
@@ -163,11 +160,6 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     usual = "invalid_request_error" if error.status < 500 else "api_error"
     told = {"type": ERROR_TYPES.get(error.status, usual), "message": message}
     return {"type": "error", "error": told, "request_id": request_id}
-
-
-def error_event(error: GatewayError, request_id: str) -> bytes:
-    """Return the event that tells of an error after a stream has begun; nothing follows it."""
-    return sse.event(orjson.dumps(error_body(error, request_id)), name=b"error")
 
 
 def _dropped(told: Fields, messages: Sequence[Fields], tools: Sequence[Fields]) -> Iterator[str]:

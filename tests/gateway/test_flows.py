@@ -163,6 +163,20 @@ def test_a_failing_phase_tells_what_was_made(trio: Gateway, anthropic: ScriptedP
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_a_failing_phase_tells_it_in_anthropics_format_as_well(
+    trio: Gateway, anthropic: ScriptedProvider, *, stream: bool
+) -> None:
+    anthropic.play(message([], fails_with="rate_limit_error"))
+    asked = {"model": "tokenhub/adversarial", "stream": stream, "critic": "claude-2", "fallback": False}
+    answer = trio.post("/v1/messages", max_tokens=100, **asked)
+    assert answer.status_code == (200 if stream else 502)
+    told = orjson.loads(answer.content.rpartition(b"data: ")[2] if stream else answer.content)
+    assert (told["type"], told["error"]["type"]) == ("error", "api_error")
+    assert (told["phase"], told["cause"]) == ("critique", "rate_limit_exceeded")
+    assert (told["partial"]["initial_plan"], told["partial"]["total_tokens"]) == ("an answer", 9)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_hidden_phase_that_breaks_off_is_replaced(
     trio: Gateway, anthropic: ScriptedProvider, *, stream: bool
 ) -> None:
