@@ -82,7 +82,7 @@ def test_a_text_completion(sdk: openai.OpenAI, name: str) -> None:
 
 def test_they_are_listed(sdk: openai.OpenAI) -> None:
     listed = {model.id: model for model in sdk.models.list()}
-    assert list(listed) == ["claude-2", "gpt-4", "llama-local", *NAMES]
+    assert list(listed) == ["claude-2", "gpt-4", "llama-local", "auto", *NAMES]
     assert {listed[name].owned_by for name in NAMES} == {"tokenhub"}
     assert [sdk.models.retrieve(name).id for name in NAMES] == NAMES
 
