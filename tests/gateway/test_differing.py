@@ -263,12 +263,13 @@ def test_usages_are_counted_once(hub: Gateway, service: ScriptedProvider) -> Non
 
 
 def test_what_has_no_chat_is_sent_none(hub: Gateway, service: ScriptedProvider) -> None:
-    for path, asked in {
+    asked_of: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": {},
         "/v1/messages": {"max_tokens": 5},
         "/v1/responses": {"messages": None, "input": "hi"},
         "/v1/completions": {"messages": None, "prompt": "hi"},
-    }.items():
+    }
+    for path, asked in asked_of.items():
         refused = hub.post(path, model="vectors", fallback=False, **asked)
         assert (refused.status_code, "provider vectors has no chat endpoint" in refused.text) == (400, True)
     refused = hub.post("/v1/embeddings", model="talker", messages=None, input="hi")
