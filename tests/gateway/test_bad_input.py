@@ -159,7 +159,7 @@ def test_a_body_that_comes_too_slowly(gateway: Gateway, chunked: bool) -> None:
         assert caller.recv(65536) == b""  # what would come next on this connection is no request
 
 
-@pytest.mark.parametrize("body", [b"zz\r\nabc", b"3\r\nabcde\r\n", b"-1\r\n", b"3;\x00\r\nabc\r\n"])
+@pytest.mark.parametrize("body", [b"canary\r\nabc", b"zz\r\nabc", b"3\r\nabcde\r\n", b"-1\r\n", b"3;\x00\r\nabc\r\n"])
 def test_chunks_that_are_none(gateway: Gateway, body: bytes) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
         caller.settimeout(10)
@@ -168,6 +168,8 @@ def test_chunks_that_are_none(gateway: Gateway, body: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"invalid_request"' in answer
     assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"canary" not in answer
+    assert b"its chunks" in answer
 
 
 def test_the_methods_of_an_endpoint_are_told(gateway: Gateway) -> None:
