@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from gateway.adapters.kinds import ADAPTERS
-from gateway.conversation import Conversation, Turn
+from gateway.adapters.openai import OpenAIAdapter
+from gateway.conversation import Conversation, Text, Turn
 from gateway.exchange import CHAT, Once, Policy, Request
 from gateway.wire import bodies, openai
 from registry.models import ProviderType
@@ -205,7 +206,7 @@ def test_a_refusal_does_not_repeat_the_key(hub: Gateway, service: ScriptedProvid
 def request_of(body: dict[str, Any], *, form: str = CHAT) -> Request:
     """A request in a format that OpenAI's adapter relays, or else translates."""
     whole = openai.read_chat(orjson.dumps(body), body, Policy())
-    conversation = Conversation(turns=(Turn("user", ()),), max_tokens=5, user="ann")
+    conversation = Conversation(turns=(Turn("user", (Text("hi"),)),), max_tokens=5, user="ann")
     return Request(
         **{name: getattr(whole, name) for name in whole.__slots__}
         | {"format": form, "conversation": Once(lambda: conversation)}
@@ -213,19 +214,23 @@ def request_of(body: dict[str, Any], *, form: str = CHAT) -> Request:
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.fields["type"] != "anthropic"])
-def test_a_preset_never_refuses_what_the_gateway_adds(name: str) -> None:
+@pytest.mark.parametrize("form", [CHAT, "other"])
+def test_a_preset_keeps_what_a_chat_cannot_do_without(name: str, form: str) -> None:
     fields = PRESETS[name].fields
-    refused = tuple(fields.get("unsupported", ()))
     provider = provider_facts(
         type=ProviderType(fields["type"]),
-        unsupported=refused,
+        unsupported=tuple(fields.get("unsupported", ())),
         limit_field=fields.get("limit_field", ""),
         base_url="http://x",
     )
-    body = {"messages": HI, "stream": True, "max_tokens": 3}
-    outgoing = ADAPTERS[provider.type].outgoing(request_of(body), model_facts(provider=provider))  # type: ignore[attr-defined]
-    told = orjson.loads(outgoing.body)
-    assert not [path for path in refused if path in told]
+    body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 5}
+    adapter = ADAPTERS[provider.type]
+    assert isinstance(adapter, OpenAIAdapter)
+    told = orjson.loads(adapter.outgoing(request_of(body, form=form), model_facts(provider=provider)).body)
+    limit = provider.limit_field or (adapter.limit if form == "other" else "max_tokens")
+    assert (told["model"], told["stream"], told.get(limit)) == ("m", True, 5)
+    assert [message["role"] for message in told["messages"]] == ["user"]
+    assert told["messages"][0]["content"] == "hi"
 
 
 def test_a_translation_obeys_the_row_as_well() -> None:
