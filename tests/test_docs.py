@@ -43,6 +43,17 @@ def test_it_works() -> None:
         assert words in README
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_table_has_a_head_and_as_many_columns_in_every_row(path: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        rows = table.splitlines()
+        assert len(rows) > 2, table
+        assert re.fullmatch(r"\|(?:\s*:?-+:?\s*\|)+", rows[1]), table
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+        assert len(columns) == 1, table
+
+
 def test_every_setting_is_in_the_table() -> None:
     code = "".join(source.read_text() for source in SOURCES)
     read = set(re.findall(rf'(?:{READERS}|environ\.get)\(\s*"([A-Z_]+)"', code))
