@@ -165,9 +165,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The next words of the answer."""
+    """The next words of the answer, or of a refusal that stands for one and has no form that was asked for."""
 
     text: str
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

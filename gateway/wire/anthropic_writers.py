@@ -38,7 +38,7 @@ class _Call:
 
 
 class StreamWriter:
-    """Writes the events of a message; `head` holds `id` and `model`.
+    """Writes the events of a message; `head` holds `id` and `model`. A refusal is words, after which it ends for it.
 
     `input_tokens` is an estimate for the first event: what was used is known at the end, and told there. Of calls that
     come side by side, the later ones wait until the answer goes on.
@@ -49,6 +49,7 @@ class StreamWriter:
         self._input_tokens = input_tokens
         self._begun = False
         self._index = 0
+        self._refuses = False
         self._open = ""
         self._call: _Call | None = None
         self._waiting: dict[int, _Call] = {}
@@ -56,7 +57,8 @@ class StreamWriter:
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
         match piece:
-            case Words(text) if text:
+            case Words(text, is_refusal) if text:
+                self._refuses = self._refuses or is_refusal
                 return self._say("text", {"type": "text_delta", "text": text})
             case Thinking():
                 return self._think(piece)
@@ -94,7 +96,7 @@ class StreamWriter:
         return b""
 
     def _finish(self, finish: Finish) -> bytes:
-        delta = {"stop_reason": _REASONS.get(finish.reason, "end_turn"), "stop_sequence": None}
+        delta = {"stop_reason": _reason(finish, refuses=self._refuses), "stop_sequence": None}
         usage = write_usage(finish.usage or Usage())
         end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
         return self._opening() + self._close() + end
@@ -149,6 +151,7 @@ class WholeWriter:
     def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = head
         self._blocks: list[dict[str, Any]] = []
+        self._refuses = False
         self._calls: dict[int, _Call] = {}
 
     def write(self, piece: Piece | Finish) -> bytes:
@@ -158,7 +161,8 @@ class WholeWriter:
         left out.
         """
         match piece:
-            case Words(text) if text:
+            case Words(text, is_refusal) if text:
+                self._refuses = self._refuses or is_refusal
                 self._block("text")["text"] += text
             case Thinking():
                 self._think(piece)
@@ -196,7 +200,7 @@ class WholeWriter:
                 content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
-        reason = _REASONS.get(finish.reason, "end_turn")
+        reason = _reason(finish, refuses=self._refuses)
         return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
 
 
@@ -211,6 +215,11 @@ def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, us
         "stop_sequence": None,
         "usage": usage,
     }
+
+
+def _reason(finish: Finish, *, refuses: bool) -> str:
+    """Return why a message ended: one that refuses in words ended for that, where a chat just stops."""
+    return "refusal" if refuses and finish.reason == "stop" else _REASONS.get(finish.reason, "end_turn")
 
 
 def _is_object(text: str) -> bool:

@@ -89,7 +89,7 @@ class _Deltas:
         for name in ("content", "refusal"):
             if words := _words(delta.get(name)):
                 self._thought = ""
-                yield Words(words)
+                yield Words(words, is_refusal=name == "refusal")
         for call in as_objects(delta.get("tool_calls")):
             self._thought = ""
             yield from self._read_call(call, answer)
@@ -175,8 +175,8 @@ class StreamWriter:
     def delta(self, piece: Piece) -> dict[str, Any]:
         """Return what a chunk says of a piece, empty where that is nothing."""
         match piece:
-            case Words(text):
-                return {"content": text} if text else {}
+            case Words(text, is_refusal):
+                return {"refusal" if is_refusal else "content": text} if text else {}
             case Thinking(text):
                 return {"reasoning_content": text} if text else {}
             case CallBegins(index):
@@ -231,6 +231,7 @@ class WholeWriter:
     def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = head
         self._words: list[str] = []
+        self._refusal: list[str] = []
         self._thoughts: list[Thought] = []
         self._thinks = False
         self._calls: dict[int, CallBegins] = {}
@@ -239,8 +240,8 @@ class WholeWriter:
     def write(self, piece: Piece | Finish) -> bytes:
         """Keep a piece, and return the whole answer at the end."""
         match piece:
-            case Words(text):
-                self._words.append(text)
+            case Words(text, is_refusal):
+                (self._refusal if is_refusal else self._words).append(text)
             case Thinking():
                 self._think(piece)
                 return b""
@@ -276,8 +277,8 @@ class WholeWriter:
         is_known_again = any(thought.signature or thought.redacted for thought in self._thoughts)
         message = {
             "role": "assistant",
-            "content": text if text or not self._calls else None,
-            "refusal": None,
+            "content": text if text or not (self._calls or self._refusal) else None,
+            "refusal": "".join(self._refusal) or None,
             **({"reasoning_content": thought} if thought else {}),
             **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
             **self.calls(),

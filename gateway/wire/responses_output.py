@@ -101,6 +101,23 @@ class Message(Item):
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
 
 
+class Refusal(Message):
+    """Words that stand for an answer which the model will not give."""
+
+    def _of_text(self) -> str:
+        return "refusal"
+
+    def _where(self) -> Told:
+        return {"content_index": 0}
+
+    def _end_text(self) -> Iterator[Told]:
+        yield self._event("refusal.done", refusal=self.text, **self._where())
+        yield self._event("content_part.done", content_index=0, part=self._part())
+
+    def _part(self) -> Told:
+        return {"type": "refusal", "refusal": self.text}
+
+
 class Reasoning(Item):
     """Reasoning, with an envelope of what its model knows it by."""
 

@@ -164,8 +164,9 @@ class _Items:
 
 def _said(item: Mapping[str, Any]) -> Iterator[Piece]:
     for part in as_objects(item.get("content")):
-        if text := as_text(part.get("text")) or as_text(part.get("refusal")):
-            yield Words(text)
+        for name in ("text", "refusal"):
+            if text := as_text(part.get(name)):
+                yield Words(text, is_refusal=name == "refusal")
 
 
 def _thought(item: Mapping[str, Any], *, is_new: bool) -> Iterator[Piece]:
@@ -189,7 +190,7 @@ def _arguments(item: Mapping[str, Any]) -> str:
 
 _DELTAS: Final[Mapping[str, Callable[[str], Piece]]] = {
     "response.output_text.delta": Words,
-    "response.refusal.delta": Words,
+    "response.refusal.delta": lambda text: Words(text, is_refusal=True),
     "response.reasoning_summary_text.delta": Thinking,
     "response.reasoning_text.delta": Thinking,
 }

@@ -17,7 +17,7 @@ from gateway.exchange import Finish
 from gateway.wire import responses_tools, sse
 from gateway.wire.fields import as_object, load
 from gateway.wire.pieces import json_text
-from gateway.wire.responses_output import Call, Item, Message, Reasoning, Told, new_call
+from gateway.wire.responses_output import Call, Item, Message, Reasoning, Refusal, Told, new_call
 from gateway.wire.responses_stream import write_usage
 from gateway.wire.responses_tools import Origin
 
@@ -120,8 +120,8 @@ class _Answer:
     def tell(self, piece: Piece | Finish) -> Iterator[Told]:
         """Yield the events of a piece, without their numbers."""
         match piece:
-            case Words(text) if text:
-                yield from self._say(Message, text)
+            case Words(text, is_refusal) if text:
+                yield from self._say(Refusal if is_refusal else Message, text)
             case Thinking():
                 yield from self._think(piece)
             case CallBegins():
@@ -151,7 +151,7 @@ class _Answer:
     def _say(self, kind: type[Message | Reasoning], text: str) -> Iterator[Told]:
         """Say more in the last item, or in a new one where another kind is open."""
         last = self._items[-1] if self._items else None
-        if not (isinstance(last, kind) and last.is_open):
+        if not (type(last) is kind and last.is_open):
             last = kind(len(self._items), self._token)
             yield from self._begin(last)
         yield from last.say(text)

@@ -170,7 +170,10 @@ A, B = CallBegins(0, "a", "f"), CallBegins(1, "b", "g")
             [called(7, arguments="{}"), chunk({"content": [{"type": "text", "text": "x"}]})],
             [Words("x"), Finish("stop")],
         ),
-        ([chunk({"reasoning": "hm"}), chunk({"refusal": "no"})], [Thinking("hm"), Words("no"), Finish("stop")]),
+        (
+            [chunk({"reasoning": "hm"}), chunk({"refusal": "no"})],
+            [Thinking("hm"), Words("no", is_refusal=True), Finish("stop")],
+        ),
         ([chunk({"content": "x"}, "model_length")], [Words("x"), Finish("length")]),
         ([chunk({"content": "x"}, "abort")], [Words("x"), Finish("stop")]),
         (

@@ -196,7 +196,7 @@ def test_items_that_come_without_deltas() -> None:
     custom = {"type": "custom_tool_call", "call_id": "d", "name": "patch", "input": "x"}
     expected = [
         Words("a"),
-        Words("b"),
+        Words("b", is_refusal=True),
         CallBegins(0, "c", "f"),
         CallArguments(0, '{"x":1}'),
         CallBegins(1, "d", "patch"),
@@ -210,9 +210,9 @@ def test_items_that_come_without_deltas() -> None:
     assert responses_stream.read_answer(orjson.dumps(response(output=items))) == expected
 
 
-def test_refusals_are_words() -> None:
+def test_refusals_are_words_of_their_kind() -> None:
     said = [event("response.refusal.delta", output_index=0, delta="No."), event("response.completed", response={})]
-    assert read(*said) == [Words("No."), Finish("stop")]
+    assert read(*said) == [Words("No.", is_refusal=True), Finish("stop")]
 
 
 @pytest.mark.parametrize(
