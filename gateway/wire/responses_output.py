@@ -119,19 +119,22 @@ class Refusal(Message):
 
 
 class Reasoning(Item):
-    """Reasoning, with an envelope of what its model knows it by."""
+    """Reasoning, with an envelope of what its model knows it by, which may be empty.
+
+    By it a provider's own reasoning is told from that of a model elsewhere, of which the provider knows nothing.
+    """
 
     prefix = "rs"
 
     def __init__(self, place: int, token: str) -> None:
         super().__init__(place, token)
-        self.envelope = ""
+        self.envelope = responses_thoughts.seal()
         self._has_part = False
 
     def told(self) -> Told:
         """Return the reasoning; without text it has no summary."""
         summary = [] if self.is_open or not self._has_part else [self._part()]
-        encrypted = self.envelope or None
+        encrypted = None if self.is_open else self.envelope
         return {"type": "reasoning", "id": self.id, "summary": summary, "encrypted_content": encrypted}
 
     def say(self, text: str) -> Iterator[Told]:
