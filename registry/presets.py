@@ -103,13 +103,15 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "endpoints": _LIKE_OPENAI,
         },
     ),
-    # Source: DeepSeek's API reference: max_completion_tokens is ignored.
+    # Source: DeepSeek's API reference: max_completion_tokens is ignored; "Thinking Mode": with tools, a message of the
+    # assistant without its reasoning_content is answered with 400.
     "deepseek": Preset(
         "DeepSeek",
         {
             "type": "openai",
             "base_url": "https://api.deepseek.com/v1",
             "limit_field": "max_tokens",
+            "reasoning_back": "reasoning_content",
             "endpoints": ["chat"],
         },
     ),

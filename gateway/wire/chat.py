@@ -104,15 +104,17 @@ def write_conversation(
     stream: bool,
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens",
     hints: bool = False,
+    back: said.Back = "",
 ) -> dict[str, Any]:
     """Return the body of a chat. `limit` names the field for max_tokens: many servers know only the older one.
-    `hints` tells whether the hints for the cache go along, on the parts of messages.
+    `hints` tells whether the hints for the cache go along, on the parts of messages, and `back` how the reasoning of
+    earlier turns does.
 
     What `losses` names is left out. A user's name is cut to the 64 characters that OpenAI takes. A budget of reasoning
     is told as an effort: low below 4,096 tokens, medium below 12,288, else high. That there is to be none is not told,
     since models that cannot think refuse the word.
     """
-    messages = list(said.write_messages(conversation.system, conversation.turns, hints=hints))
+    messages = list(said.write_messages(conversation.system, conversation.turns, hints=hints, back=back))
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_write_tool(tool) for tool in conversation.tools]
@@ -132,17 +134,17 @@ def write_conversation(
     return {name: value for name, value in body.items() if value is not None}
 
 
-def losses(conversation: Conversation, *, hints: bool = False) -> tuple[str, ...]:
+def losses(conversation: Conversation, *, hints: bool = False, back: said.Back = "") -> tuple[str, ...]:
     """Return the names of what `write_conversation` leaves out.
 
     OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint;
-    where `hints` go along, those of calls and tools still have no place.
+    where `hints` go along, those of calls and tools still have no place, and reasoning that goes `back` is its text.
     """
     blocks = list(conversation.blocks())
     holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
     lost = {
         "top_k": conversation.top_k is not None,
-        "thinking": any(isinstance(block, Thought) for block in blocks),
+        "thinking": any(isinstance(block, Thought) and not said.goes_back(block, back) for block in blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
         "document": any(isinstance(block, Document) and block.url for block in blocks),
         "cache_control": any(holder.cache for holder in holders if not (hints and said.is_hinted(holder))),

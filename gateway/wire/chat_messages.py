@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from gateway.conversation import (
     Block,
@@ -31,6 +31,9 @@ _PDF: Final = "application/pdf"
 _TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml", "application/yaml"})
 _LINKS: Final = ("https://", "http://")
 _USUAL_NAME: Final = "document.pdf"
+
+Back = Literal["", "reasoning_content"]
+"""How a server takes back the reasoning of earlier turns, if at all: DeepSeek in a field of every message."""
 
 
 def role_of(message: Fields) -> str:
@@ -54,7 +57,9 @@ def read_turn(message: Fields) -> Turn:
     return Turn("assistant" if role == "assistant" else "user", tuple(blocks))
 
 
-def write_messages(system: Sequence[Text], turns: Iterable[Turn], *, hints: bool = False) -> Iterator[dict[str, Any]]:
+def write_messages(
+    system: Sequence[Text], turns: Iterable[Turn], *, hints: bool = False, back: Back = ""
+) -> Iterator[dict[str, Any]]:
     """Yield the messages of a conversation; what a tool shows is shown by the user, since tools here only have words.
 
     Texts are joined paragraph by paragraph: not every server takes a list where there are no pictures. So a document in
@@ -64,7 +69,12 @@ def write_messages(system: Sequence[Text], turns: Iterable[Turn], *, hints: bool
     if system:
         yield {"role": "system", "content": _content(system, hints=hints)}
     for turn in turns:
-        yield from _assistant(turn, hints=hints) if turn.role == "assistant" else _user(turn, hints=hints)
+        yield from _assistant(turn, hints=hints, back=back) if turn.role == "assistant" else _user(turn, hints=hints)
+
+
+def goes_back(thought: Thought, back: Back) -> bool:
+    """Whether `write_messages` has a place for this thought: what is sealed says nothing to those who take the text."""
+    return back == "reasoning_content" and bool(thought.text)
 
 
 def is_hinted(holder: Block | Tool) -> bool:
@@ -183,7 +193,7 @@ _READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _assistant(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
+def _assistant(turn: Turn, *, hints: bool, back: Back) -> Iterator[dict[str, Any]]:
     calls = [
         {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
         for use in turn.blocks
@@ -191,7 +201,9 @@ def _assistant(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
     ]
     content = _content(turn.blocks, hints=hints) or None
     if calls or content:
-        yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+        thought = "\n\n".join(block.text for block in turn.blocks if isinstance(block, Thought) and block.text)
+        told = {"reasoning_content": thought} if back else {}
+        yield {"role": "assistant", "content": content, **told, **({"tool_calls": calls} if calls else {})}
 
 
 def _user(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
