@@ -116,12 +116,14 @@ PRESETS: Final[Mapping[str, Preset]] = {
         },
     ),
     # Source: Google's documentation of the Gemini API, "OpenAI compatibility"; unknown names are answered with 400.
+    # "Thought signatures": so is a call of a newer model without its own.
     "gemini": Preset(
         "Gemini",
         {
             "type": "openai",
             "base_url": "https://generativelanguage.googleapis.com/v1beta/openai",
             "unsupported": ["frequency_penalty", "seed", "store", "metadata"],
+            "reasoning_back": "thought_signature",
             "endpoints": ["chat", "embeddings"],
         },
     ),

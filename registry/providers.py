@@ -69,6 +69,7 @@ class ReasoningBack(models.TextChoices):
     """The ways in which chat completions take back what a model thought in earlier turns."""
 
     REASONING_CONTENT = "reasoning_content", "reasoning_content, on each message of the assistant"
+    THOUGHT_SIGNATURE = "thought_signature", "thought_signature, Google's, on the calls of tools"
 
 
 class Provider(models.Model):

@@ -29,7 +29,7 @@ class SnapshotUnavailable(Exception):
     """There is no picture yet and the database cannot be read; the message says why."""
 
 
-ReasoningWay = Literal["", "reasoning_content"]
+ReasoningWay = Literal["", "reasoning_content", "thought_signature"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.errors import InvalidRequest
-from gateway.wire import bodies
+from gateway.wire import bodies, call_signatures
 from gateway.wire.fields import Fields, as_objects, as_text
 from gateway.wire.turns import merged, read_content
 
@@ -62,6 +62,11 @@ def write_system(system: Iterable[Text]) -> str | list[dict[str, Any]]:
     """Return the system of a body, as one text where it is nothing else; empty where it says nothing."""
     told = [text for text in system if text.text.strip()]
     return told[0].text if len(told) == 1 and not told[0].cache else [_write_shown(text) for text in told]
+
+
+def is_known_again(thought: Thought) -> bool:
+    """Whether a model of Anthropic's knows a thought as its own."""
+    return bool(thought.redacted) or bool(thought.signature and not call_signatures.is_of_a_call(thought))
 
 
 def hint(cache: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def _kept(blocks: Iterable[Block]) -> list[Block]:
         block
         for block in blocks
         if not (isinstance(block, Text) and not block.text.strip())
-        and not (isinstance(block, Thought) and not (block.signature or block.redacted))
+        and not (isinstance(block, Thought) and not is_known_again(block))
     ]
     return sorted(kept, key=lambda block: not isinstance(block, ToolResult))
 

@@ -23,6 +23,7 @@ from gateway.conversation import (
     Turn,
     Untranslatable,
 )
+from gateway.wire import call_signatures
 from gateway.wire.anthropic_blocks import THOUGHTS, hint
 from gateway.wire.fields import Fields, as_text
 from gateway.wire.turns import read_content
@@ -32,8 +33,8 @@ _TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml"
 _LINKS: Final = ("https://", "http://")
 _USUAL_NAME: Final = "document.pdf"
 
-Back = Literal["", "reasoning_content"]
-"""How a server takes back the reasoning of earlier turns, if at all: DeepSeek in a field of every message."""
+Back = Literal["", "reasoning_content", "thought_signature"]
+"""How a server takes back the reasoning of earlier turns, if at all: its text, or what a model of Google's signed."""
 
 
 def role_of(message: Fields) -> str:
@@ -73,7 +74,9 @@ def write_messages(
 
 
 def goes_back(thought: Thought, back: Back) -> bool:
-    """Whether `write_messages` has a place for this thought: what is sealed says nothing to those who take the text."""
+    """Whether `write_messages` has a place for all of this thought."""
+    if back == "thought_signature":
+        return call_signatures.is_of_a_call(thought) and not thought.text
     return back == "reasoning_content" and bool(thought.text)
 
 
@@ -196,13 +199,13 @@ _READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
 def _assistant(turn: Turn, *, hints: bool, back: Back) -> Iterator[dict[str, Any]]:
     calls = [
         {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-        for use in turn.blocks
-        if isinstance(use, ToolUse)
+        | (signature if back == "thought_signature" else {})
+        for use, signature in call_signatures.with_signatures(turn.blocks)
     ]
     content = _content(turn.blocks, hints=hints) or None
     if calls or content:
         thought = "\n\n".join(block.text for block in turn.blocks if isinstance(block, Thought) and block.text)
-        told = {"reasoning_content": thought} if back else {}
+        told = {"reasoning_content": thought} if back == "reasoning_content" else {}
         yield {"role": "assistant", "content": content, **told, **({"tool_calls": calls} if calls else {})}
 
 

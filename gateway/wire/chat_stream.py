@@ -15,7 +15,7 @@ import orjson
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Thought, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish
-from gateway.wire import failures, pieces, sse
+from gateway.wire import call_signatures, failures, pieces, sse
 from gateway.wire.anthropic_blocks import write_thought
 from gateway.wire.fields import as_object, as_objects, as_text, load
 from gateway.wire.openai import DONE, read_usage, write_usage
@@ -130,6 +130,8 @@ class _Deltas:
             known = CallBegins(self._begun, call_id or f"call_{answer}_{self._begun}", name)
             self._calls[place] = known
             self._begun += 1
+            if signature := call_signatures.read(call):
+                yield Thinking(signature=signature)
             yield known
         arguments = function.get("arguments")
         text = pieces.json_text(arguments) if isinstance(arguments, dict) else as_text(arguments)
