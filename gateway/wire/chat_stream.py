@@ -203,7 +203,8 @@ class StreamWriter:
 
     def _finish(self, finish: Finish) -> bytes:
         written = [self._opening()]
-        written += [self._say(self.delta(CallArguments(index, "{}"))) for index in self._without_arguments]
+        if finish.reason != "length":  # else they were cut off, and nobody knows what was to come
+            written += [self._say(self.delta(CallArguments(index, "{}"))) for index in self._without_arguments]
         written.append(self._chunk({}, self.reasons.get(finish.reason, "stop")))
         if self._include_usage and finish.usage:
             told = {**self._head, "choices": [], "usage": write_usage(finish.usage)}
@@ -256,11 +257,10 @@ class WholeWriter:
         self._thinks = False
         return b""
 
-    def calls(self) -> dict[str, Any]:
-        """Return what the message says of the calls of the answer."""
-        calls = [
-            _call(call, "".join(self._arguments.get(index, ())) or "{}") for index, call in sorted(self._calls.items())
-        ]
+    def calls(self, reason: str) -> dict[str, Any]:
+        """Return what the message says of the calls of the answer, but for those cut off before their arguments."""
+        told = [(call, "".join(self._arguments.get(index, ()))) for index, call in sorted(self._calls.items())]
+        calls = [_call(call, arguments or "{}") for call, arguments in told if arguments or reason != "length"]
         return {"tool_calls": calls} if calls else {}
 
     def _think(self, piece: Thinking) -> None:
@@ -283,7 +283,7 @@ class WholeWriter:
             "refusal": "".join(self._refusal) or None,
             **({"reasoning_content": thought} if thought else {}),
             **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
-            **self.calls(),
+            **self.calls(finish.reason),
         }
         reason = self.reasons.get(finish.reason, "stop")
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}

@@ -53,8 +53,8 @@ class Item(ABC):
 
     def end(self, status: str = "completed") -> Iterator[Told]:
         """Yield the events of its end; `status` is `completed` or `incomplete`."""
-        yield from self._end_text()
         self.status = status
+        yield from self._end_text()
         yield {"type": "response.output_item.done", "output_index": self.place, "item": self.told()}
 
     @abstractmethod
@@ -164,7 +164,7 @@ class Reasoning(Item):
 
 
 class Call(Item):
-    """A call of a function; one without arguments has an empty object of them."""
+    """A call of a function; one without arguments has an empty object of them, unless it was cut off."""
 
     prefix = "fc"
 
@@ -191,7 +191,7 @@ class Call(Item):
         return "function_call_arguments"
 
     def _end_text(self) -> Iterator[Told]:
-        if not self.text.strip():
+        if not self.text.strip() and self.status == "completed":
             yield from self.say("{}")
         yield self._event("function_call_arguments.done", arguments=self.text, name=self._called["name"])
 
