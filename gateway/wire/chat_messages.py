@@ -5,8 +5,6 @@ hint `cache_control`, which a part, a message, a call or a tool may have, and `r
 of an assistant, of which `chat_stream` tells.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -26,11 +24,9 @@ from gateway.conversation import (
 from gateway.wire import call_signatures
 from gateway.wire.anthropic_blocks import THOUGHTS, hint
 from gateway.wire.fields import Fields, as_text
+from gateway.wire.files import read_document, read_source
 from gateway.wire.turns import read_content
 
-_PDF: Final = "application/pdf"
-_TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml", "application/yaml"})
-_LINKS: Final = ("https://", "http://")
 _USUAL_NAME: Final = "document.pdf"
 
 Back = Literal["", "reasoning_content", "thought_signature"]
@@ -146,39 +142,13 @@ def _read_refusal(part: Fields) -> Text:
 
 def _read_image(part: Fields) -> Image:
     image = Fields(part.required("image_url", dict), part.at("image_url"))
-    url, detail = image.required("url", str), image.text("detail")
-    if url.startswith(_LINKS):
-        return Image(url=url, detail=detail, cache=_cache(part))
-    media_type, data = _of_data_url(image, "url")
-    return Image(data=data, media_type=media_type, detail=detail, cache=_cache(part))
+    url, media_type, data = read_source(image, "url")
+    return Image(url=url, data=data, media_type=media_type, detail=image.text("detail"), cache=_cache(part))
 
 
 def _read_file(part: Fields) -> Document:
-    """Return a file: a PDF as it is, and a text as its words. Other formats are read by OpenAI's models alone."""
     file = Fields(part.required("file", dict), part.at("file"))
-    if file.values.get("file_id") is not None:
-        raise Untranslatable(file.at("file_id"))
-    name, cache = file.text("filename"), _cache(part)
-    if (url := file.required("file_data", str)).startswith(_LINKS):
-        return Document(url=url, name=name, cache=cache)
-    media_type, data = _of_data_url(file, "file_data")
-    if media_type == _PDF:
-        return Document(data=data, media_type=media_type, name=name, cache=cache)
-    if not media_type.startswith("text/") and media_type not in _TEXTS_BY_ANOTHER_NAME:
-        raise Untranslatable(file.at("file_data"))
-    try:
-        return Document(text=base64.b64decode(data, validate=True).decode(), name=name, cache=cache)
-    except (binascii.Error, UnicodeDecodeError):
-        raise file.refusal("file_data", "must be a text in UTF-8, in base64.") from None
-
-
-def _of_data_url(told: Fields, name: str) -> tuple[str, str]:
-    """Return the media type and the base64 of a data URL."""
-    head, comma, data = told.required(name, str).partition(",")
-    media_type = head.removeprefix("data:").partition(";")[0]
-    if not (head.startswith("data:") and head.endswith(";base64") and comma and media_type):
-        raise told.refusal(name, "must be a web address, or a data URL in base64 with its media type.")
-    return media_type, data
+    return replace(read_document(file, "file_data"), cache=_cache(part))
 
 
 def _texts(message: Fields, name: str) -> list[Text]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.wire import responses_thoughts, responses_tools
 from gateway.wire.fields import Fields, as_text
+from gateway.wire.files import read_document, read_source
 from gateway.wire.turns import read_content
 
 # Records of what a provider's own tools did: the answers that came of them stand in the input as well.
@@ -139,28 +140,12 @@ def _read_refusal(part: Fields) -> Text:
 
 def _read_image(part: Fields) -> Image:
     detail = part.text("detail")
-    url, data, media_type = _read_source(part, "image_url")
+    url, media_type, data = read_source(part, "image_url")
     return Image(url=url, data=data, media_type=media_type, detail="" if detail == "auto" else detail)
 
 
 def _read_file(part: Fields) -> Document:
-    name = "file_url" if part.values.get("file_url") else "file_data"
-    url, data, media_type = _read_source(part, name)
-    return Document(url=url, data=data, media_type=media_type, name=part.text("filename"))
-
-
-def _read_source(part: Fields, name: str) -> tuple[str, str, str]:
-    """Return the address in a field, or the data and their type where it is a data URL."""
-    if part.values.get("file_id"):
-        raise Untranslatable(part.at("file_id"))
-    url = part.required(name, str)
-    if url.startswith(("https://", "http://")):
-        return url, "", ""
-    kind, comma, data = url.partition(",")
-    media_type = kind.removeprefix("data:").partition(";")[0]
-    if not (kind.startswith("data:") and kind.endswith(";base64") and comma and media_type):
-        raise part.refusal(name, "must be a web address, or a data URL in base64 with its media type.")
-    return "", data, media_type
+    return read_document(part, "file_url" if part.values.get("file_url") else "file_data")
 
 
 _TEXTS: Final[Mapping[str, Callable[[Fields], Any]]] = {
