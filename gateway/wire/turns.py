@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gateway.conversation import Text, Turn, Untranslatable
+from gateway.conversation import Document, Text, Turn, Untranslatable
 from gateway.wire.fields import Fields
 
 
@@ -19,7 +19,7 @@ def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 
 
 def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
-    """Return what a content says, given as a text or as a list of parts; empty texts say nothing.
+    """Return what a content says, given as a text or as a list of parts; empty texts and files say nothing.
 
     Each part is read by the reader for its `type`, which leaves it out by returning None. Raises `Untranslatable` for a
     type without a reader, and `InvalidRequest` for a content that is neither.
@@ -35,4 +35,11 @@ def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fie
         if reader is None:
             raise Untranslatable(part.at("type"))
         read.append(reader(part))
-    return [block for block in read if block is not None and (not isinstance(block, Text) or block.text)]
+    return [block for block in read if block is not None and not _is_empty(block)]
+
+
+def _is_empty(block: Any) -> bool:
+    """Whether a text or a file has nothing in it, which many servers refuse."""
+    if isinstance(block, Document):
+        return not (block.url or block.data or block.text.strip())
+    return isinstance(block, Text) and not block.text

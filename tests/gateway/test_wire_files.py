@@ -188,6 +188,22 @@ def test_files_of_responses_are_read_as_those_of_chats() -> None:
         of_response({"type": "input_file", "filename": "a.docx", "file_data": f"data:{DOCX};base64,AAAA"})
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/pdf"])
+def test_an_empty_file_says_nothing(kind: str) -> None:
+    given = {"filename": "a", "file_data": f"data:{kind};base64,"}
+    asked = (
+        read({"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "file", "file": given}]}),
+        of_response({"type": "input_text", "text": "q"}, {"type": "input_file", **given}),
+        of_anthropic(
+            {"type": "text", "text": "q"},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": " "}},
+        ),
+    )
+    for conversation in asked:
+        assert to_chat(conversation) == [{"role": "user", "content": "q"}]
+        assert to_anthropic(conversation)["messages"][0]["content"] == [{"type": "text", "text": "q"}]
+
+
 # --- hints for the cache ----------------------------------------------------------------------------------------------
 
 
