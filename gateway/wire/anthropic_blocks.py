@@ -18,7 +18,14 @@ from gateway.wire.turns import merged, read_content
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _OPENING: Final = {"role": "user", "content": [{"type": "text", "text": "Begin."}]}
 _DEEPEST_ARGUMENTS: Final = 100
-_PASSED_OVER: Final = frozenset({"tool_reference", "tool_search_tool_result"})
+# What a tool did that Anthropic runs itself: the answer that came of it stands in the messages as well.
+_RECORDS: Final = frozenset(
+    {
+        *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"),
+        *("bash_code_execution_tool_result", "text_editor_code_execution_tool_result"),
+    }
+)
+_PASSED_OVER: Final = _RECORDS | {"tool_reference", "tool_search_tool_result"}
 _OF_DOCUMENTS: Final = ("citations", "context")
 
 
@@ -121,11 +128,6 @@ def _read_use(part: Fields) -> ToolUse:
     return ToolUse(part.required("id", str), part.required("name", str), arguments, _cache(part), part.at("input"))
 
 
-def _read_use_by_server(part: Fields) -> None:
-    if not part.text("name").startswith("tool_search_tool"):
-        raise Untranslatable(part.at("type"))
-
-
 def _read_result(part: Fields) -> ToolResult:
     said = read_content(part, "content", _SHOWN) if part.values.get("content") is not None else ()
     is_error = part.optional("is_error", bool) or False
@@ -158,7 +160,6 @@ _BLOCKS: Final = {
     **THOUGHTS,
     "tool_use": _read_use,
     "tool_result": _read_result,
-    "server_tool_use": _read_use_by_server,
 }
 
 

@@ -12,31 +12,41 @@ from gateway.wire.fields import Fields
 
 _NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _SEARCH: Final = "tool_search_tool_"
+# Run by Anthropic while it answers. An agent that brings other tools can go on without them.
+_DISPENSABLE: Final = ("web_search_2", "web_fetch_2", "code_execution_2")
 
 
-def read_tools(tools: Iterable[Fields]) -> tuple[Tool, ...]:
+def read_tools(tools: Sequence[Fields]) -> tuple[Tool, ...]:
     """Return the tools that a body offers.
 
     Some types are Anthropic's own. Those that the caller's machine runs (`bash`, `text_editor`, `memory`) are functions
     like any other to a model that does not know them, once their arguments are told. A search among the tools is left
-    out: all of them are offered. Raises `Untranslatable` for the rest: what Anthropic itself runs, such as a search in
-    the web, has nobody to run it elsewhere, and a `computer` is used by the coordinates that models are trained to see.
+    out: all of them are offered. What Anthropic itself runs, such as a search in the web, has nobody to run it
+    elsewhere: it is left out where the model has other tools to go on with. Raises `Untranslatable` where it has none,
+    and for the rest: a `computer` is used by the coordinates that models are trained to see.
     """
-    return tuple(_read_tool(tool) for tool in tools if not _is_search(tool))
+    read = tuple(_read_tool(tool) for tool in tools if not _is_left_out(tool))
+    lost = next((tool for tool in tools if tool.text("type").startswith(_DISPENSABLE)), None)
+    if lost and not read:
+        raise Untranslatable(lost.at("type"))
+    return read
 
 
 def passed_over(tools: Iterable[Fields]) -> Sequence[str]:
     """Return the types of tools that `read_tools` leaves out."""
-    return [tool.text("type") for tool in tools if _is_search(tool)]
+    return [tool.text("type") for tool in tools if _is_left_out(tool)]
 
 
-def read_choice(choice: Fields) -> ToolChoice:
-    """Return which tool is to be called."""
+def read_choice(choice: Fields, tools: Iterable[Fields]) -> ToolChoice:
+    """Return which tool is to be called; raises `Untranslatable` for one that `read_tools` leaves out."""
     match choice.required("type", str):
         case "auto" | "any" | "none" as kind:
             return ToolChoice(kind)
         case "tool":
-            return ToolChoice("tool", choice.required("name", str))
+            name = choice.required("name", str)
+            if any(tool.values.get("name") == name for tool in tools if _is_left_out(tool)):
+                raise Untranslatable(choice.at("name"))
+            return ToolChoice("tool", name)
         case _:
             raise choice.refusal("type", "must be auto, any, none or tool.")
 
@@ -60,8 +70,8 @@ def write_choice(conversation: Conversation) -> dict[str, Any] | None:
     return {"type": choice.kind, **alone} if conversation.tool_choice or alone else None
 
 
-def _is_search(tool: Fields) -> bool:
-    return tool.text("type").startswith(_SEARCH)
+def _is_left_out(tool: Fields) -> bool:
+    return tool.text("type").startswith((_SEARCH, *_DISPENSABLE))
 
 
 def _read_tool(tool: Fields) -> Tool:
