@@ -18,7 +18,7 @@ from gateway.conversation import (
     Untranslatable,
 )
 from gateway.exchange import Policy
-from gateway.wire import chat_functions
+from gateway.wire import allowed_tools, chat_functions
 from gateway.wire import chat_messages as said
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
@@ -77,13 +77,14 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     if not messages:
         raise told.refusal("messages", "must be a list with at least one message.")
     reasoning = _read_effort(told)
+    choice, tools = _read_choice(told, tuple(_read_tool(tool) for tool in told.each("tools")))
     return Conversation(
         turns=merged(said.read_turn(message) for message in messages if said.role_of(message) != "system"),
         system=tuple(
             text for message in messages if said.role_of(message) == "system" for text in said.read_system(message)
         ),
-        tools=tuple(_read_tool(tool) for tool in told.each("tools")),
-        tool_choice=_read_choice(told),
+        tools=tools,
+        tool_choice=choice,
         parallel_tools=told.optional("parallel_tool_calls", bool),
         max_tokens=told.first_positive("max_completion_tokens", "max_tokens"),
         temperature=told.number("temperature"),
@@ -198,18 +199,29 @@ def _read_tool(tool: Fields) -> Tool:
     )
 
 
-def _read_choice(told: Fields) -> ToolChoice | None:
+def _read_choice(told: Fields, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
+    """Return which tool is to be called, and the tools that may be."""
     choice = told.values.get("tool_choice")
     if choice is None:
-        return None
+        return None, tools
     if isinstance(choice, str) and choice in _CHOICES:
-        return ToolChoice(_CHOICES[choice])
+        return ToolChoice(_CHOICES[choice]), tools
     if not isinstance(choice, dict):
         raise told.refusal("tool_choice", "must be none, auto, required or a function.")
+    chosen = Fields(choice, "tool_choice")
+    if choice.get("type") == allowed_tools.KIND:
+        allowed = Fields(chosen.required(allowed_tools.KIND, dict), chosen.at(allowed_tools.KIND))
+        return allowed_tools.read(allowed, map(_read_name, allowed.each("tools")), tools)
     if choice.get("type") != "function":
         raise Untranslatable("tool_choice")
-    function = Fields(Fields(choice, "tool_choice").required("function", dict), "tool_choice.function")
-    return ToolChoice("tool", function.required("name", str))
+    return ToolChoice("tool", _read_name(chosen)), tools
+
+
+def _read_name(chosen: Fields) -> str:
+    """Return the name of a function that is chosen; empty for a tool of another type."""
+    if chosen.values.get("type") != "function":
+        return ""
+    return Fields(chosen.required("function", dict), chosen.at("function")).required("name", str)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

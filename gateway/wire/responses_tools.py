@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway.conversation import Tool, ToolChoice, Untranslatable
+from gateway.wire import allowed_tools
 from gateway.wire.fields import Fields, as_object, as_objects, as_text
 
 # Run by the provider while it answers, or by an agent in a way that only OpenAI's own models were taught: their calls
@@ -26,6 +27,7 @@ _DISPENSABLE: Final = frozenset(
 _OFFERING: Final = frozenset({"additional_tools", "tool_search_output"})
 """The items of an input that offer more tools."""
 _INPUT: Final = "input"
+_NAMED: Final = frozenset({"function", "custom"})
 _CHOICES: Final[Mapping[str, Literal["auto", "none", "any"]]] = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES_WRITTEN: Final = {kind: name for name, kind in _CHOICES.items()}
 
@@ -96,19 +98,28 @@ def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], S
     return tuple(offered.values()), tuple(f"tools[].{tool.values['type']}" for tool in left_out)
 
 
-def read_choice(told: Fields) -> ToolChoice | None:
-    """Return which tool is to be called, None where the caller does not say."""
+def read_choice(told: Fields, tools: Sequence[Tool]) -> tuple[ToolChoice | None, Sequence[Tool]]:
+    """Return which tool is to be called, None where the caller does not say, and the tools that may be."""
     choice = told.values.get("tool_choice")
     if choice is None:
-        return None
+        return None, tools
     if isinstance(choice, str) and choice in _CHOICES:
-        return ToolChoice(_CHOICES[choice])
+        return ToolChoice(_CHOICES[choice]), tools
     if not isinstance(choice, dict):
         raise told.refusal("tool_choice", "must be none, auto, required or a tool.")
-    if as_text(choice.get("type")) not in {"function", "custom"}:
-        raise Untranslatable("tool_choice")
     chosen = Fields(choice, "tool_choice")
-    return ToolChoice("tool", joined_name(chosen.required("name", str), chosen.text("namespace")))
+    if choice.get("type") == allowed_tools.KIND:
+        return allowed_tools.read(chosen, map(_read_name, chosen.each("tools")), tools)
+    if as_text(choice.get("type")) not in _NAMED:
+        raise Untranslatable("tool_choice")
+    return ToolChoice("tool", _read_name(chosen)), tools
+
+
+def _read_name(chosen: Fields) -> str:
+    """Return the name of a function that stands for a tool that is chosen; empty for a tool of another type."""
+    if as_text(chosen.values.get("type")) not in _NAMED:
+        return ""
+    return joined_name(chosen.required("name", str), chosen.text("namespace"))
 
 
 def write_tool(tool: Tool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 PNG = "data:image/png;base64,AAAA"
 FORM = {"name": "a", "description": "d", "schema": SCHEMA, "strict": True}
 CACHED = {"type": "ephemeral"}
+ALLOWED: dict[str, Any] = {"mode": "auto", "tools": [{"type": "function", "name": "f", "function": {"name": "f"}}]}
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -42,7 +43,7 @@ CHAT: dict[str, Any] = {
         {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "1"}]},
     ],
     "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}],
-    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "tool_choice": {"type": "allowed_tools", "allowed_tools": ALLOWED},
     "response_format": {"type": "json_schema", "json_schema": FORM},
     "stop": ["x"],
     "stream_options": {"include_usage": True},
@@ -142,7 +143,7 @@ RESPONSE: dict[str, Any] = {
         {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]},
         {"type": "web_search"},
     ],
-    "tool_choice": {"type": "function", "name": "f"},
+    "tool_choice": {"type": "allowed_tools", **ALLOWED},
     "text": {"format": {"type": "json_schema", **FORM}, "verbosity": "low"},
     "reasoning": {"effort": "low", "summary": "auto"},
     "include": ["reasoning.encrypted_content"],
