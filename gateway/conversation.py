@@ -18,10 +18,14 @@ class Untranslatable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form."""
+    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form.
+
+    `apart` are those that begin a message: the parts of one go on in the middle of a word, messages do not.
+    """
 
     text: str
     cache: Mapping[str, Any] | None = None
+    apart: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

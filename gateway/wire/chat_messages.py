@@ -7,6 +7,7 @@ of an assistant, of which `chat_stream` tells.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 from gateway.conversation import (
@@ -59,12 +60,14 @@ def write_messages(
 ) -> Iterator[dict[str, Any]]:
     """Yield the messages of a conversation; what a tool shows is shown by the user, since tools here only have words.
 
-    Texts are joined paragraph by paragraph: not every server takes a list where there are no pictures. So a document in
-    plain text is a text as well, and one at an address is told of. With `hints` a text that has one for the cache is a
-    part, and so are those beside it.
+    Texts of the system, of an assistant and of a result are one: not every server takes a list where there are no
+    pictures. So a document in plain text is a text as well, and one at an address is told of. With `hints` a text that
+    has one for the cache is a part, and so are those beside it.
     """
     if system:
-        yield {"role": "system", "content": _content(system, hints=hints)}
+        has_hints = hints and any(text.cache for text in system)
+        content = _content(system, hints=True) if has_hints else _paragraphs(text.text for text in system)
+        yield {"role": "system", "content": content}
     for turn in turns:
         yield from _assistant(turn, hints=hints, back=back) if turn.role == "assistant" else _user(turn, hints=hints)
 
@@ -174,7 +177,7 @@ def _assistant(turn: Turn, *, hints: bool, back: Back) -> Iterator[dict[str, Any
     ]
     content = _content(turn.blocks, hints=hints) or None
     if calls or content:
-        thought = "\n\n".join(block.text for block in turn.blocks if isinstance(block, Thought) and block.text)
+        thought = _paragraphs(block.text for block in turn.blocks if isinstance(block, Thought))
         told = {"reasoning_content": thought} if back == "reasoning_content" else {}
         yield {"role": "assistant", "content": content, **told, **({"tool_calls": calls} if calls else {})}
 
@@ -203,11 +206,23 @@ def _told(result: ToolResult) -> Sequence[Block]:
 
 
 def _content(blocks: Sequence[Block], *, hints: bool) -> str | list[dict[str, Any]]:
-    """Return the texts among blocks as one, or as parts where one of them has a hint that is to be told."""
+    """Return the texts among blocks as one, or as parts where one of them has a hint that is to be told.
+
+    Those of one message that stand beside each other go on as they are; a blank line keeps the others apart.
+    """
     texts = [block for block in blocks if isinstance(block, Text) and block.text]
     if hints and any(text.cache for text in texts):
         return [_part(text, hints=True) for text in texts]
-    return "\n\n".join(text.text for text in texts)
+    said: list[str] = []
+    for before, block in pairwise((None, *blocks)):
+        if isinstance(block, Text) and block.text:
+            goes_on = isinstance(before, Text) and not block.apart
+            said.append(said.pop() + block.text if said and goes_on else block.text)
+    return _paragraphs(said)
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _part(block: Text | Image | Document, *, hints: bool) -> dict[str, Any]:

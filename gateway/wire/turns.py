@@ -1,21 +1,30 @@
 """Turns of a conversation: what wire formats have in common in how they write them down."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gateway.conversation import Document, Text, Turn, Untranslatable
+from gateway.conversation import Block, Document, Text, Turn, Untranslatable
 from gateway.wire.fields import Fields
 
 
 def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """Return the turns without those that say nothing, and with neighbours of the same side as one."""
+    """Return the turns without those that say nothing, and with neighbours of the same side as one.
+
+    Words that follow those of another message stand apart from them, also within the one turn.
+    """
     together: list[Turn] = []
     for turn in turns:
         if together and together[-1].role == turn.role:
-            together[-1] = Turn(turn.role, (*together[-1].blocks, *turn.blocks))
+            together[-1] = Turn(turn.role, (*together[-1].blocks, *_apart(turn.blocks)))
         elif turn.blocks:
             together.append(turn)
     return tuple(together)
+
+
+def _apart(blocks: Sequence[Block]) -> Sequence[Block]:
+    first = blocks[0] if blocks else None
+    return (replace(first, apart=True), *blocks[1:]) if isinstance(first, Text) else blocks
 
 
 def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
