@@ -13,6 +13,7 @@ from gateway.conversation import Block, Document, Image, Text, Thought, ToolResu
 from gateway.errors import InvalidRequest
 from gateway.wire import bodies, call_signatures
 from gateway.wire.fields import Fields, as_objects, as_text
+from gateway.wire.names import short
 from gateway.wire.turns import merged, read_content
 
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -125,7 +126,8 @@ def _read_found(part: Fields) -> Document:
 
 def _read_use(part: Fields) -> ToolUse:
     arguments = orjson.dumps(part.required("input", dict)).decode()
-    return ToolUse(part.required("id", str), part.required("name", str), arguments, _cache(part), part.at("input"))
+    name = short(part.required("name", str))
+    return ToolUse(part.required("id", str), name, arguments, _cache(part), part.at("input"))
 
 
 def _read_result(part: Fields) -> ToolResult:

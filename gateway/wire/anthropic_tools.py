@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.conversation import Conversation, Tool, ToolChoice, Untranslatable
+from gateway.wire import names
 from gateway.wire.anthropic_blocks import hint
-from gateway.wire.fields import Fields
+from gateway.wire.fields import Fields, as_objects, as_text
+from gateway.wire.names import short
 
 _NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _SEARCH: Final = "tool_search_tool_"
@@ -37,6 +39,11 @@ def passed_over(tools: Iterable[Fields]) -> Sequence[str]:
     return [tool.text("type") for tool in tools if _is_left_out(tool)]
 
 
+def originals(fields: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the names of the tools of a body that are shortened when they are read, by their short ones."""
+    return names.originals(as_text(tool.get("name")) for tool in as_objects(fields.get("tools")))
+
+
 def read_choice(choice: Fields, tools: Iterable[Fields]) -> ToolChoice:
     """Return which tool is to be called; raises `Untranslatable` for one that `read_tools` leaves out."""
     match choice.required("type", str):
@@ -46,7 +53,7 @@ def read_choice(choice: Fields, tools: Iterable[Fields]) -> ToolChoice:
             name = choice.required("name", str)
             if any(tool.values.get("name") == name for tool in tools if _is_left_out(tool)):
                 raise Untranslatable(choice.at("name"))
-            return ToolChoice("tool", name)
+            return ToolChoice("tool", short(name))
         case _:
             raise choice.refusal("type", "must be auto, any, none or tool.")
 
@@ -79,12 +86,12 @@ def _read_tool(tool: Fields) -> Tool:
     strict, cache = tool.optional("strict", bool), tool.optional("cache_control", dict)
     if kind in {"", "custom"}:
         schema = tool.optional("input_schema", dict)
-        return Tool(tool.required("name", str), tool.text("description"), schema, strict, cache)
+        return Tool(short(tool.required("name", str)), tool.text("description"), schema, strict, cache)
     family = next((name for name in _FAMILIES if kind.startswith(f"{name}_2")), None)
     if family is None:
         raise Untranslatable(tool.at("type"))
     description, known = _FAMILIES[family]
-    return Tool(tool.required("name", str), description, known, strict, cache)
+    return Tool(short(tool.required("name", str)), description, known, strict, cache)
 
 
 def _schema(required: Sequence[str], **properties: Mapping[str, Any]) -> Mapping[str, Any]:

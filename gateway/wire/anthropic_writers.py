@@ -40,15 +40,19 @@ class _Call:
 
 
 class StreamWriter:
-    """Writes the events of a message; `head` holds `id` and `model`. A refusal is words, after which it ends for it.
+    """Writes the events of a message; `head` holds `id` and `model`, `names` those of tools that were shortened.
 
-    `input_tokens` is an estimate for the first event: what was used is known at the end, and told there. What comes
-    beside a call that is not whole yet waits for the rest of it, in its order: the end of a block is the end of its
-    call. A call begins with its first arguments, so that one which was cut off before them is not told.
+    A refusal is words, after which the message ends for it. `input_tokens` is an estimate for the first event: what was
+    used is known at the end, and told there. What comes beside a call that is not whole yet waits for the rest of it,
+    in its order: the end of a block is the end of its call. A call begins with its first arguments, so that one which
+    was cut off before them is not told.
     """
 
-    def __init__(self, head: Mapping[str, Any], *, input_tokens: int = 0) -> None:
+    def __init__(
+        self, head: Mapping[str, Any], names: Mapping[str, str] | None = None, *, input_tokens: int = 0
+    ) -> None:
         self._head = head
+        self._names = names or {}
         self._input_tokens = input_tokens
         self._begun = False
         self._index = 0
@@ -134,8 +138,8 @@ class StreamWriter:
         return started + self._delta({"type": "input_json_delta", "partial_json": text})
 
     def _start_call(self, call: _Call) -> bytes:
-        block = {"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": {}}
-        return self._start(block, "tool_use")
+        name = self._names.get(call.begins.name, call.begins.name)
+        return self._start({"type": "tool_use", "id": call.begins.id, "name": name, "input": {}}, "tool_use")
 
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
         return _event({"type": "content_block_delta", "index": self._index, "delta": delta})
@@ -158,10 +162,11 @@ class StreamWriter:
 
 
 class WholeWriter:
-    """Writes one message, at the `Finish`; `head` holds `id` and `model`."""
+    """Writes one message, at the `Finish`; `head` and `names` are those of a stream."""
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
+    def __init__(self, head: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
         self._head = head
+        self._names = names or {}
         self._blocks: list[dict[str, Any]] = []
         self._refuses = False
         self._calls: dict[int, _Call] = {}
@@ -209,7 +214,8 @@ class WholeWriter:
                 content.append(block)
             elif call.is_whole or (not call.text.strip() and finish.reason != "length"):
                 arguments = orjson.loads(call.text.strip() or b"{}")
-                content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
+                name = self._names.get(call.begins.name, call.begins.name)
+                content.append({"type": "tool_use", "id": call.begins.id, "name": name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
         reason = _reason(finish, refuses=self._refuses)

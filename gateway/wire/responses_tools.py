@@ -1,8 +1,8 @@
 """Tools of the Responses API as functions, the one kind of tool that every format has.
 
 Source: the public API reference of OpenAI and the types of its official SDK. A custom tool, which takes any text, is a
-function with that text as its one argument; a tool in a namespace is a function with both names as one. What a call of
-such a function was before is told by `origins`.
+function with that text as its one argument; a tool in a namespace is a function with both names as one, and a long name
+is shortened. What a call of such a function was before is told by `origins`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import orjson
 from gateway.conversation import Tool, ToolChoice, Untranslatable
 from gateway.wire import allowed_tools
 from gateway.wire.fields import Fields, as_object, as_objects, as_text
+from gateway.wire.names import short
 
 # Run by the provider while it answers, or by an agent in a way that only OpenAI's own models were taught: their calls
 # have a shape of their own. An agent that brings other tools can go on without them.
@@ -42,10 +43,10 @@ class Origin:
 
 
 def joined_name(name: str, namespace: str) -> str:
-    """Return the name of a function that stands for a tool in a namespace."""
+    """Return the name of a function that stands for a tool in a namespace, no longer than other formats take it."""
     if not namespace:
-        return name
-    return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
+        return short(name)
+    return short(f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}")
 
 
 def as_arguments(text: str) -> str:
@@ -76,7 +77,7 @@ def origins(fields: Mapping[str, Any]) -> dict[str, Origin]:
                 name = as_text(inner.get("name"))
                 kind: Literal["function", "custom"] = "custom" if inner.get("type") == "custom" else "function"
                 found.setdefault(joined_name(name, namespace), Origin(kind, name, namespace))
-    return {name: origin for name, origin in found.items() if origin.kind == "custom" or origin.namespace}
+    return {name: origin for name, origin in found.items() if origin != Origin("function", name)}
 
 
 def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], Sequence[str]]:
