@@ -83,6 +83,11 @@ class Thought:
     signature: str = ""
     redacted: str = ""
 
+    @property
+    def is_known_again(self) -> bool:
+        """Whether its model takes it back: for that it is signed or sealed."""
+        return bool(self.signature or self.redacted)
+
 
 Block = Text | Image | Document | ToolUse | ToolResult | Thought
 
@@ -169,7 +174,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The next words of the answer, or of a refusal that stands for one and has no form that was asked for."""
+    """The next words of the answer, or of a refusal to give one where the provider tells them apart."""
 
     text: str
     is_refusal: bool = False

@@ -7,6 +7,8 @@ from typing import Any, Final
 import orjson
 
 WIRE: Final = Path(__file__).resolve().parent.parent / "fixtures" / "wire"
+TRANSLATION: Final = WIRE / "translation"
+SERVERS: Final = tuple(sorted(folder.name for folder in WIRE.iterdir() if folder.is_dir() and folder != TRANSLATION))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from tests.recordings import WIRE, Recording, recordings
+from tests.recordings import SERVERS, WIRE, Recording, recordings
 from tests.scripted import ScriptedProvider
 from tests.scripted_script import Answer, Script, raw
 
 VLLM = recordings("vllm")
-SERVERS = sorted(folder.name for folder in WIRE.iterdir() if folder.is_dir())
 CALLED = ["chat_tools", "chat_tools_required", "chat_stream_tools"]
 
 

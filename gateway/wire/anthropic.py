@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.conversation import Conversation, Text, Untranslatable
+from gateway.conversation import Conversation, Image, Text, Thought, Untranslatable
 from gateway.errors import GatewayError, Rejected
 from gateway.exchange import Policy
 from gateway.wire import anthropic_blocks as blocks
@@ -109,10 +109,19 @@ def write_conversation(
 
 
 def losses(conversation: Conversation, *, max_tokens: int, native_json: bool = False) -> Sequence[str]:
-    """Return the names of the settings that `write_conversation` changes or leaves out."""
+    """Return the names of what `write_conversation` changes or leaves out.
+
+    No model knows reasoning again that has no signature, and Anthropic looks at every picture alike.
+    """
     room = conversation.max_tokens or max_tokens
-    lost = manners.manner(conversation, max_tokens=room, native_json=native_json).lost
-    return (*lost, *(["stop"] if any(not stop.strip() for stop in conversation.stop) else []))
+    manner = manners.manner(conversation, max_tokens=room, native_json=native_json)
+    said = list(conversation.blocks())
+    lost = {
+        "stop": any(not stop.strip() for stop in conversation.stop),
+        "thinking": any(isinstance(block, Thought) and not blocks.is_anthropics(block) for block in said),
+        "image_url.detail": any(isinstance(block, Image) and block.detail not in {"", "auto"} for block in said),
+    }
+    return (*manner.lost, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool = False) -> str:

@@ -72,7 +72,7 @@ def write_system(system: Iterable[Text]) -> str | list[dict[str, Any]]:
     return told[0].text if len(told) == 1 and not told[0].cache else [_write_shown(text) for text in told]
 
 
-def is_known_again(thought: Thought) -> bool:
+def is_anthropics(thought: Thought) -> bool:
     """Whether a model of Anthropic's knows a thought as its own."""
     return bool(thought.redacted) or bool(thought.signature and not call_signatures.is_of_a_call(thought))
 
@@ -174,7 +174,7 @@ def _kept(blocks: Iterable[Block]) -> list[Block]:
         block
         for block in blocks
         if not (isinstance(block, Text) and not block.text.strip())
-        and not (isinstance(block, Thought) and not is_known_again(block))
+        and not (isinstance(block, Thought) and not is_anthropics(block))
     ]
     return sorted(kept, key=lambda block: not isinstance(block, ToolResult))
 

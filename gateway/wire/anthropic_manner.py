@@ -23,7 +23,7 @@ from gateway.conversation import (
     Turn,
     Untranslatable,
 )
-from gateway.wire.anthropic_blocks import is_known_again
+from gateway.wire.anthropic_blocks import is_anthropics
 from gateway.wire.fields import Fields
 
 _HOTTEST: Final = 1.0
@@ -139,7 +139,7 @@ def _may_think(turns: Sequence[Turn]) -> bool:
 def _began(turn: Turn) -> bool:
     """Whether a turn began with a thought that its model knows again."""
     first = next((block for block in turn.blocks if not isinstance(block, Text) or block.text.strip()), None)
-    return isinstance(first, Thought) and is_known_again(first)
+    return isinstance(first, Thought) and is_anthropics(first)
 
 
 def _sampling(conversation: Conversation, *, thinks: bool) -> tuple[dict[str, float], list[str]]:

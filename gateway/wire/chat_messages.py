@@ -25,8 +25,7 @@ from gateway.conversation import (
 from gateway.wire import call_signatures
 from gateway.wire.anthropic_blocks import THOUGHTS, hint
 from gateway.wire.fields import Fields, as_text
-from gateway.wire.files import read_document, read_source
-from gateway.wire.turns import read_content
+from gateway.wire.turns import read_content, read_document, read_source
 
 _USUAL_NAME: Final = "document.pdf"
 
@@ -151,7 +150,9 @@ def _read_image(part: Fields) -> Image:
 
 def _read_file(part: Fields) -> Document:
     file = Fields(part.required("file", dict), part.at("file"))
-    return replace(read_document(file, "file_data"), cache=_cache(part))
+    if file.values.get("file_id") is not None:
+        raise Untranslatable(file.at("file_id"))
+    return read_document(file, "file_data", cache=_cache(part))
 
 
 def _texts(message: Fields, name: str) -> list[Text]:

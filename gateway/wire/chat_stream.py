@@ -275,12 +275,13 @@ class WholeWriter:
         self._thinks = not piece.signature
 
     def _whole(self, finish: Finish) -> bytes:
-        text, thought = "".join(self._words), "".join(thought.text for thought in self._thoughts)
-        is_known_again = any(thought.signature or thought.redacted for thought in self._thoughts)
+        text, refusal = "".join(self._words), "".join(self._refusal)
+        thought = "".join(thought.text for thought in self._thoughts)
+        is_known_again = any(thought.is_known_again for thought in self._thoughts)
         message = {
             "role": "assistant",
-            "content": text if text or not (self._calls or self._refusal) else None,
-            "refusal": "".join(self._refusal) or None,
+            "content": text if text or not (self._calls or refusal) else None,
+            "refusal": refusal or None,
             **({"reasoning_content": thought} if thought else {}),
             **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
             **self.calls(finish.reason),

@@ -161,29 +161,31 @@ def read_answer(raw: bytes) -> Finish:
 def read_usage(usage: Any) -> Usage | None:
     """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where there is none.
 
-    `prompt_tokens` counts the cached tokens as well, so they are taken out of it.
+    `prompt_tokens` counts what was read from the cache, and what was written to it, as well.
     """
     if not isinstance(usage, dict):
         return None
-    cached = as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
-    output = as_count(usage.get("completion_tokens"))
+    details = as_object(usage.get("prompt_tokens_details"))
+    prompt, output = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
+    cached = min(prompt, as_count(details.get("cached_tokens")))
+    written = min(prompt - cached, as_count(details.get("cache_write_tokens")))
     reasoning = as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    prompt = as_count(usage.get("prompt_tokens"))
     return Usage(
-        uncached=max(0, prompt - cached),
-        cache_read=min(cached, prompt),
+        uncached=prompt - cached - written,
+        cache_read=cached,
+        cache_write=written,
         output=output,
         reasoning=min(reasoning, output),
     )
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
-    """Return a usage in OpenAI's shape, in which the prompt counts the cached tokens as well."""
+    """Return a usage in OpenAI's shape, in which the prompt counts both buckets of the cache as well."""
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
 

@@ -10,8 +10,7 @@ from typing import Any, Final
 from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.wire import responses_thoughts, responses_tools
 from gateway.wire.fields import Fields, as_text
-from gateway.wire.files import read_document, read_source
-from gateway.wire.turns import read_content
+from gateway.wire.turns import read_content, read_document, read_source
 
 # Records of what a provider's own tools did: the answers that came of them stand in the input as well.
 _RECORDS: Final = frozenset({"web_search_call", "tool_search_call", "tool_search_output"})
@@ -139,13 +138,21 @@ def _read_refusal(part: Fields) -> Text:
 
 
 def _read_image(part: Fields) -> Image:
+    _refuse_kept(part)
     detail = part.text("detail")
     url, media_type, data = read_source(part, "image_url")
     return Image(url=url, data=data, media_type=media_type, detail="" if detail == "auto" else detail)
 
 
 def _read_file(part: Fields) -> Document:
+    _refuse_kept(part)
     return read_document(part, "file_url" if part.values.get("file_url") else "file_data")
+
+
+def _refuse_kept(part: Fields) -> None:
+    """Raise `Untranslatable` for what OpenAI keeps."""
+    if part.values.get("file_id"):
+        raise Untranslatable(part.at("file_id"))
 
 
 _TEXTS: Final[Mapping[str, Callable[[Fields], Any]]] = {

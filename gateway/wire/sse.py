@@ -12,36 +12,43 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 # Two line ends in a row. A CR at the very end of the buffer may be half of a CRLF, so something has to follow it.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+# How much of two line ends may stand at the end of the buffer, not yet known for them.
+_UNDECIDED = len(b"\r\n\r")
 
 
 class EventSplitter:
     """Cuts what it is fed into events, each as it came with its line ends, whatever the borders of the pieces."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return the events that this piece completes; raises `Broken` when one grows past all measure."""
-        buffer = self._pending + piece if self._pending else piece
+        """Return the events that this piece completes; raises `Broken` when one grows past all measure.
+
+        What has been looked through is not looked at again, so that a long event costs no more for coming in pieces.
+        """
+        begin = max(0, len(self._pending) - _UNDECIDED)
+        self._pending += piece
         events = []
         start = 0
-        for blank in _BLANK_LINE.finditer(buffer):
-            events.append(buffer[start : blank.end()])
+        for blank in _BLANK_LINE.finditer(self._pending, begin):
+            events.append(bytes(self._pending[start : blank.end()]))
             start = blank.end()
-        self._pending = buffer[start:]
+        del self._pending[:start]
         if len(self._pending) > MAX_EVENT_BYTES:
             raise Broken("The provider sent an event without an end.")
         return events
 
     def rest(self) -> bytes:
         """Return what came after the last whole event."""
-        pending, self._pending = self._pending, b""
+        pending, self._pending = bytes(self._pending), bytearray()
         return pending
 
 
 def data_of(event: bytes) -> bytes:
     """Return the `data` of an event, its lines joined by LF; empty for comments and for fields of other names."""
-    if event.startswith(b"data: {") and event.endswith(b"}\n\n") and event.count(b"\n") == 2:
+    is_usual = event.startswith(b"data: {") and event.endswith(b"}\n\n")
+    if is_usual and event.count(b"\n") == 2 and b"\r" not in event:
         return event[6:-2]
     lines = []
     for line in _LINE_END.split(event.removeprefix(b"\xef\xbb\xbf")):

@@ -1,11 +1,16 @@
 """Server-sent events come out whole and unchanged, however they were cut on the way."""
 
+import re
+import time
+from itertools import pairwise
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Broken
 from gateway.wire import sse
+from tests.conversations import PATIENT
 
 STREAM = b'data: {"a": 1}\n\n: ping\n\nevent: x\r\ndata: one\r\ndata: two\r\n\r\ndata: caf\xc3\xa9\n\ndata: [DONE]\n\n'
 EVENTS = [
@@ -57,6 +62,83 @@ def test_an_event_without_end_is_refused() -> None:
 @given(st.lists(st.binary(max_size=40), max_size=12))
 def test_nothing_is_lost(pieces: list[bytes]) -> None:
     assert b"".join(split(pieces)) == b"".join(pieces)
+
+
+LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=12)
+LINES = st.one_of(
+    st.builds("data: {}".format, TEXTS | st.just('{"é": "\N{ROLLING ON THE FLOOR LAUGHING}"}')),
+    st.builds("data:{}".format, TEXTS),
+    st.builds(":{}".format, TEXTS),  # a comment
+    st.builds("{}: {}".format, st.sampled_from(["event", "id", "retry", "Data", "data "]), TEXTS),
+    st.just("data"),
+    st.just(""),
+    st.just(""),
+    TEXTS,
+)
+STREAMS = st.tuples(
+    st.sampled_from(["", "\ufeff"]), st.lists(st.tuples(LINES, LINE_ENDS).map("".join), max_size=10)
+).map(lambda parts: (parts[0] + "".join(parts[1])).encode())
+
+
+def as_the_standard_says(stream: bytes) -> list[bytes]:
+    """Return the data of a stream's events: line by line, as WHATWG HTML tells it; an event without data says nothing.
+
+    What comes after the last blank line, which a browser throws away, counts as an event too.
+    """
+    told: list[str] = []
+    lines: list[str] = []
+    for line in [*re.split("\r\n|\n|\r", stream.decode().removeprefix("\ufeff")), ""]:
+        name, _, value = line.partition(":")
+        if name == "data":
+            lines.append(value.removeprefix(" "))
+        if line == "":
+            told.append("\n".join(lines))
+            lines = []
+    return [data.encode() for data in told if data]
+
+
+def data_in(events: list[bytes]) -> list[bytes]:
+    return [data for data in map(sse.data_of, events) if data]
+
+
+@PATIENT
+@given(STREAMS)
+@example(b"data: a\r\n\rdata: b\n\r\n\r\rdata: c\r\r")
+@example(b'data: {"a":\r1}\n\n')
+def test_a_stream_says_what_the_standard_says_wherever_it_is_split(stream: bytes) -> None:
+    whole = split([stream])
+    assert data_in(whole) == as_the_standard_says(stream)
+    assert b"".join(whole) == stream
+    for position in range(len(stream) + 1):
+        assert split([stream[:position], stream[position:]]) == whole
+
+
+@PATIENT
+@given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
+def test_a_stream_may_come_in_any_pieces(stream: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    assert split([stream[a:b] for a, b in pairwise(places)]) == split([stream])
+    assert split([stream[i : i + 1] for i in range(len(stream))]) == split([stream])
+
+
+@PATIENT
+@given(st.integers(1, 70_000), st.integers(1, 9_000), LINE_ENDS)
+def test_long_lines(length: int, piece: int, end: str) -> None:
+    said = ("é" * length).encode()
+    stream = b"data: " + said + (end * 2).encode() + b": ping\n\n"
+    events = split([stream[at : at + piece] for at in range(0, len(stream), piece)])
+    assert data_in(events) == [said]
+    assert b"".join(events) == stream
+
+
+def test_a_long_event_costs_no_more_for_coming_in_pieces() -> None:
+    """Looking through all that came before, at each piece, took half a minute of the worker's time."""
+    stream = b'data: "' + b"x" * (sse.MAX_EVENT_BYTES - 100) + b'"\n\n'
+    began = time.process_time()
+    (event,) = split([stream[at : at + 1400] for at in range(0, len(stream), 1400)])
+    assert time.process_time() - began < 2
+    assert event == stream
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), max_size=8), st.data())
