@@ -88,6 +88,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
                 "service_tier",
                 "messages[].name",
                 "messages[].reasoning_content",
+                "messages[].thinking_blocks",
             ],
             "limit_field": "max_tokens",
             "endpoints": ["chat", "embeddings"],

@@ -19,6 +19,7 @@ from gateway.wire.turns import merged, read_content
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _OPENING: Final = {"role": "user", "content": [{"type": "text", "text": "Begin."}]}
 _DEEPEST_ARGUMENTS: Final = 100
+_MEDIA_TYPES: Final = {"image/jpg": "image/jpeg"}
 # What a tool did that Anthropic runs itself: the answer that came of it stands in the messages as well.
 _RECORDS: Final = frozenset(
     {
@@ -204,7 +205,8 @@ def write_thought(thought: Thought) -> dict[str, Any]:
 def _write_shown(block: Text | Image | Document) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text} | hint(block.cache)
-    told: dict[str, Any] = {"type": "base64", "media_type": block.media_type, "data": block.data}
+    media_type = _MEDIA_TYPES.get(block.media_type, block.media_type)
+    told: dict[str, Any] = {"type": "base64", "media_type": media_type, "data": block.data}
     if block.url:
         told = {"type": "url", "url": block.url}
     if isinstance(block, Image):
@@ -231,8 +233,8 @@ def fault(blocks: Iterable[Block]) -> str:
 
 
 def _arguments(use: ToolUse) -> dict[str, Any]:
-    """Return the arguments of a call; no text at all stands for none, as many servers write it."""
-    if not use.arguments.strip():
+    """Return the arguments of a call; no text at all, or null, stands for none, as many servers write it."""
+    if use.arguments.strip() in {"", "null"}:
         return {}
     try:
         return bodies.parse(use.arguments.encode(), max_depth=_DEEPEST_ARGUMENTS)

@@ -41,6 +41,8 @@ _OUTPUT_CONFIG: Final = frozenset({"effort", "format"})
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME: Final = 64
 _USUAL_NAME: Final = "answer"
+_NAMED: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_VALUES: Final = frozenset({"const", "enum", "default", "examples"})  # what is said there is no schema
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf", "allOf", "$ref"})
 _INSTRUCTION: Final = "Answer with one JSON object only: no words before or after it, and no code fence around it."
 
@@ -219,10 +221,17 @@ def _name(form: AnswerForm) -> str:
     return _NO_NAME.sub("_", form.name)[:_LONGEST_NAME] or _USUAL_NAME
 
 
-def _closed(schema: Any) -> Any:
+def _closed(schema: Any, *, are_named: bool = False) -> Any:
+    """Return a schema, or those that are named in an object, with no object open to other properties."""
     if isinstance(schema, list):
         return [_closed(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    closed = {name: _closed(inner) for name, inner in schema.items()}
-    return {"additionalProperties": False, **closed} if closed.get("type") == "object" else closed
+    if are_named:
+        return {name: _closed(inner) for name, inner in schema.items()}
+    closed = {
+        name: inner if name in _VALUES else _closed(inner, are_named=name in _NAMED) for name, inner in schema.items()
+    }
+    kind = closed.get("type")
+    is_object = kind == "object" or (isinstance(kind, list) and "object" in kind)
+    return {"additionalProperties": False, **closed} if is_object else closed

@@ -28,6 +28,7 @@ REASONS: Final[Mapping[str, str]] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "insufficient_system_resource": "length",  # DeepSeek's: the answer was broken off
 }
 
 
@@ -80,18 +81,19 @@ class _Deltas:
 
     def __init__(self) -> None:
         self._calls: dict[int, CallBegins] = {}
+        self._argued: set[int] = set()
         self._begun = 0
-        self._thought = ""
+        self._thought: list[str] = []
 
     def read(self, delta: Mapping[str, Any], answer: str) -> Iterator[Piece]:
         """Yield the pieces of a delta of the answer with this id."""
         yield from self._read_thoughts(delta)
         for name in ("content", "refusal"):
             if words := _words(delta.get(name)):
-                self._thought = ""
+                self._thought.clear()
                 yield Words(words, is_refusal=name == "refusal")
         for call in as_objects(delta.get("tool_calls")):
-            self._thought = ""
+            self._thought.clear()
             yield from self._read_call(call, answer)
 
     def reason(self, told: str) -> str:
@@ -102,21 +104,22 @@ class _Deltas:
     def _read_thoughts(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield the reasoning once: a block says again what the text beside it says, or all that came before it."""
         text = as_text(delta.get("reasoning_content")) or as_text(delta.get("reasoning"))
+        text = text or "".join(_words(part.get("thinking")) for part in as_objects(delta.get("content")))
         blocks = as_objects(delta.get("thinking_blocks"))
         if text and not any(block.get("thinking") for block in blocks):
-            self._thought += text
+            self._thought.append(text)
             yield Thinking(text)
         for block in blocks:
             yield from self._read_block(block, is_said=not text)
 
     def _read_block(self, block: Mapping[str, Any], *, is_said: bool) -> Iterator[Piece]:
         text, signature, data = (as_text(block.get(name)) for name in ("thinking", "signature", "data"))
-        if text and not (is_said and signature and text == self._thought):
-            self._thought += text
+        if text and not (is_said and signature and text == "".join(self._thought)):
+            self._thought.append(text)
             yield Thinking(text)
         for piece in (Thinking(signature=signature), Thinking(redacted=data)):
             if piece != Thinking():
-                self._thought = ""
+                self._thought.clear()
                 yield piece
 
     def _read_call(self, call: Mapping[str, Any], answer: str) -> Iterator[Piece]:
@@ -135,7 +138,8 @@ class _Deltas:
             yield known
         arguments = function.get("arguments")
         text = pieces.json_text(arguments) if isinstance(arguments, dict) else as_text(arguments)
-        if known and text:
+        if known and text and (text != "null" or known.index in self._argued):  # alone it stands for no arguments
+            self._argued.add(known.index)
             yield CallArguments(known.index, text)
 
 
