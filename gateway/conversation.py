@@ -157,6 +157,8 @@ class Conversation:
     user: str | None = None
     form: AnswerForm | None = None
     reasoning: Reasoning | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that only chats take, by their names there."""
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
 

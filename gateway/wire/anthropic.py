@@ -121,7 +121,7 @@ def losses(conversation: Conversation, *, max_tokens: int, native_json: bool = F
         "thinking": any(isinstance(block, Thought) and not blocks.is_anthropics(block) for block in said),
         "image_url.detail": any(isinstance(block, Image) and block.detail not in {"", "auto"} for block in said),
     }
-    return (*manner.lost, *(name for name, is_lost in lost.items() if is_lost))
+    return (*conversation.extras, *manner.lost, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool = False) -> str:

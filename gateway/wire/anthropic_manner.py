@@ -177,7 +177,9 @@ def read_form(told: Fields) -> AnswerForm | None:
 def passed_over(told: Fields) -> Sequence[str]:
     """Return the paths within `output_config` that have no counterpart."""
     config = told.optional("output_config", dict) or {}
-    return [f"output_config.{name}" for name in config if name not in _OUTPUT_CONFIG and config[name] is not None]
+    lost = [name for name in config if name not in _OUTPUT_CONFIG and config[name] is not None]
+    unknown = config.get("effort") not in {None, "", "none", *_BUDGETS}
+    return [f"output_config.{name}" for name in (*lost, *(["effort"] if unknown else []))]
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool) -> str:

@@ -121,6 +121,7 @@ def write_conversation(
         body["tools"] = [_write_tool(tool) for tool in conversation.tools]
         body["tool_choice"] = _write_choice(conversation.tool_choice)
         body["parallel_tool_calls"] = conversation.parallel_tools
+    body |= conversation.extras
     body |= {
         limit: conversation.max_tokens,
         "temperature": conversation.temperature,

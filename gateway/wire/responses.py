@@ -134,7 +134,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
         "cache_control": any(holder.cache for holder in (*conversation.system, *conversation.tools, *known)),
     }
-    return tuple(name for name, is_lost in lost.items() if is_lost)
+    return (*conversation.extras, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def _dropped(told: Fields) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.conversation import CallBegins, Thinking, Words
 from gateway.exchange import Finish, Policy
-from gateway.wire import anthropic, chat, chat_stream, openai
+from gateway.wire import anthropic, chat, chat_stream, completions, openai, responses
 
 HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
 
@@ -80,3 +80,18 @@ def test_one_limit_stays_one(unsaid: str) -> None:
     request = openai.read_chat(orjson.dumps(body), body, Policy()).with_room(50)
     told = orjson.loads(openai.write_relayed(request, "there"))
     assert (told[said], told[unsaid]) == (50, None)
+
+
+def test_a_completion_keeps_what_chats_have_too() -> None:
+    asks: dict[str, Any] = {"seed": 7, "frequency_penalty": 1, "presence_penalty": 0.5, "logit_bias": {"1": 5}}
+    asked = completions.read_conversation({"prompt": "a", "logit_bias": None} | asks)
+    written = chat.write_conversation(asked, model="m", stream=False)
+    assert {name: written.get(name) for name in asks} == asks
+    assert (asked.dropped, chat.losses(asked)) == ((), ())
+    assert anthropic.losses(asked, max_tokens=9) == responses.losses(asked) == tuple(asks)
+
+
+def test_an_effort_that_nobody_knows_is_named() -> None:
+    for effort, dropped in (("turbo", ("output_config.effort",)), ("high", ())):
+        asked = anthropic.read_conversation({"messages": HI, "output_config": {"effort": effort}})
+        assert asked.dropped == dropped
