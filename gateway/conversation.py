@@ -18,10 +18,14 @@ class Untranslatable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form."""
+    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form.
+
+    `apart` are those that begin a message: the parts of one go on in the middle of a word, messages do not.
+    """
 
     text: str
     cache: Mapping[str, Any] | None = None
+    apart: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ class Conversation:
     user: str | None = None
     form: AnswerForm | None = None
     reasoning: Reasoning | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that only chats take, by their names there."""
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
 

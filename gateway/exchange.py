@@ -123,7 +123,8 @@ class Request:
     def with_room(self, room: int) -> Self:
         """Return the request with no more than so many tokens of output."""
         usual = {"max_output_tokens"} if self.format == RESPONSES else {"max_tokens"}
-        names = {"max_tokens", "max_completion_tokens"} & self.head.keys() or usual
+        limits = ("max_tokens", "max_completion_tokens")
+        names = {name for name in limits if self.head.get(name) is not None} or usual
         return replace(
             self,
             head={**self.head, **dict.fromkeys(names, room)},

@@ -65,6 +65,13 @@ class LimitField(models.TextChoices):
     MAX_COMPLETION_TOKENS = "max_completion_tokens", "max_completion_tokens"
 
 
+class ReasoningBack(models.TextChoices):
+    """The ways in which chat completions take back what a model thought in earlier turns."""
+
+    REASONING_CONTENT = "reasoning_content", "reasoning_content, on each message of the assistant"
+    THOUGHT_SIGNATURE = "thought_signature", "thought_signature, Google's, on the calls of tools"
+
+
 class Provider(models.Model):
     """A service that answers: where it lives, which language it speaks and how long we wait for it."""
 
@@ -148,6 +155,13 @@ class Provider(models.Model):
         help_text="Whether it takes Anthropic's hints for the cache, cache_control, on the parts of a chat's messages. "
         "Else they are left out of what is translated, and named.",
     )
+    reasoning_back = models.CharField(
+        max_length=32,
+        blank=True,
+        choices=ReasoningBack.choices,
+        help_text="How it takes back the reasoning of earlier turns, where a conversation is translated for it. Empty: "
+        "it does not.",
+    )
     endpoints = models.JSONField(
         default=list,
         blank=True,
@@ -186,6 +200,11 @@ class Provider(models.Model):
                 violation_error_message="The field for the limit is unknown.",
             ),
             models.CheckConstraint(
+                condition=Q(reasoning_back__in=["", *ReasoningBack.values]),
+                name="provider_reasoning_back_is_known",
+                violation_error_message="The way to take reasoning back is unknown.",
+            ),
+            models.CheckConstraint(
                 condition=~Q(base_url="") | Q(auth_header="", path=""),
                 name="provider_that_differs_says_where",
                 violation_error_message="What differs belongs to an address: give the URL where it lives.",
@@ -205,8 +224,9 @@ class Provider(models.Model):
             raise ValidationError({"base_url": told})
         if kind and self.limit_field and not kind.is_like_openai:
             raise ValidationError({"limit_field": "A provider of this type has one field for the limit only."})
-        if kind and self.cache_control and not kind.is_like_openai:
-            raise ValidationError({"cache_control": "This says something of chats only."})
+        for name in ("cache_control", "reasoning_back"):
+            if kind and getattr(self, name) and not kind.is_like_openai:
+                raise ValidationError({name: "This says something of chats only."})
         extra = self.extra_headers if isinstance(self.extra_headers, dict) else {}
         if self.auth_header.lower() in map(str.lower, extra):
             raise ValidationError({"extra_headers": f"The header {self.auth_header} carries the key."})

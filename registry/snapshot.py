@@ -29,6 +29,9 @@ class SnapshotUnavailable(Exception):
     """There is no picture yet and the database cannot be read; the message says why."""
 
 
+ReasoningWay = Literal["", "reasoning_content", "thought_signature"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
     """A provider as the gateway calls it. Timeouts are seconds."""
@@ -60,6 +63,8 @@ class ProviderFacts:
     """Where it takes the most tokens of a chat's answer; empty where the caller chooses."""
     cache_control: bool = False
     """Whether it takes Anthropic's hints for the cache in chats."""
+    reasoning_back: ReasoningWay = ""
+    """How it takes back the reasoning of earlier turns in chats; empty where it does not."""
     endpoints: frozenset[str] = frozenset()
     """What it has of `chat`, `completions`, `embeddings` and `responses`."""
 
@@ -274,6 +279,7 @@ def _provider_facts(row: Provider) -> ProviderFacts:
         unsupported=tuple(row.unsupported or ()),
         limit_field=cast(Literal["", "max_tokens", "max_completion_tokens"], row.limit_field),
         cache_control=row.cache_control,
+        reasoning_back=cast(ReasoningWay, row.reasoning_back),
         endpoints=row.known_endpoints,
     )
 

@@ -65,7 +65,7 @@ class OpenAIAdapter(HttpAdapter):
 
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what a chat has no place for."""
-        return chat.losses(conversation, hints=model.provider.cache_control)
+        return chat.losses(conversation, hints=model.provider.cache_control, back=model.provider.reasoning_back)
 
     def outgoing(self, request: Request, model: ModelFacts) -> Outgoing:
         """Return the caller's body under the provider's name of the model, or the conversation as a chat."""
@@ -87,6 +87,7 @@ class OpenAIAdapter(HttpAdapter):
                 stream=request.stream,
                 limit=model.provider.limit_field or self.limit,
                 hints=model.provider.cache_control,
+                back=model.provider.reasoning_back,
             )
 
         return once_written(write, request, model)

@@ -43,8 +43,8 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     """Return what the body of a message asks; messages of the system come first wherever they stood.
 
     Raises `InvalidRequest` with the path of a field that is wrong, and `Untranslatable` for one that asks for a form of
-    answer, or holds a content, which other formats do not have: files that Anthropic keeps, the tools that it runs. All
-    other fields without a counterpart, such as `context_management`, are named in `dropped`.
+    answer, or holds a content, which other formats do not have, such as a file that Anthropic keeps. All other fields
+    without a counterpart, such as `context_management`, and the tools that it runs itself, are named in `dropped`.
     """
     for name, harmless in _FORM.items():
         if fields.get(name) is not None and fields[name] not in harmless:
@@ -62,7 +62,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
         turns=merged(blocks.read_turn(message) for message in messages if message.values.get("role") != "system"),
         system=tuple(system),
         tools=offered.read_tools(tools),
-        tool_choice=offered.read_choice(choice) if choice else None,
+        tool_choice=offered.read_choice(choice, tools) if choice else None,
         parallel_tools=None if alone is None else not alone,
         max_tokens=told.positive("max_tokens"),
         temperature=told.number("temperature"),
@@ -115,10 +115,10 @@ def losses(conversation: Conversation, *, max_tokens: int, native_json: bool = F
     said = list(conversation.blocks())
     lost = {
         "stop": any(not stop.strip() for stop in conversation.stop),
-        "thinking": any(isinstance(block, Thought) and not block.is_known_again for block in said),
+        "thinking": any(isinstance(block, Thought) and not blocks.is_anthropics(block) for block in said),
         "image_url.detail": any(isinstance(block, Image) and block.detail not in {"", "auto"} for block in said),
     }
-    return (*manner.lost, *(name for name, is_lost in lost.items() if is_lost))
+    return (*conversation.extras, *manner.lost, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool = False) -> str:

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, RESPONSES, Finish, Request
 from gateway.wire import (
     anthropic,
+    anthropic_tools,
     anthropic_writers,
     chat_function_stream,
     chat_functions,
@@ -74,8 +75,10 @@ FORMATS: Final[Mapping[str, Format]] = {
     COMPLETION: Format("cmpl-", _completion, _completion),
     MESSAGES: Format(
         "msg_",
-        lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
-        lambda head, _: anthropic_writers.WholeWriter(head),
+        lambda head, request: anthropic_writers.StreamWriter(
+            head, anthropic_tools.originals(request.fields), input_tokens=request.estimate
+        ),
+        lambda head, request: anthropic_writers.WholeWriter(head, anthropic_tools.originals(request.fields)),
     ),
     RESPONSES: Format(
         "resp_",

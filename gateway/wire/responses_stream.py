@@ -164,10 +164,9 @@ class _Items:
 
 def _said(item: Mapping[str, Any]) -> Iterator[Piece]:
     for part in as_objects(item.get("content")):
-        if text := as_text(part.get("text")):
-            yield Words(text)
-        if refusal := as_text(part.get("refusal")):
-            yield Words(refusal, is_refusal=True)
+        for name in ("text", "refusal"):
+            if text := as_text(part.get(name)):
+                yield Words(text, is_refusal=name == "refusal")
 
 
 def _thought(item: Mapping[str, Any], *, is_new: bool) -> Iterator[Piece]:

@@ -68,6 +68,7 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
         {"name": "shy", "type": "anthropic", "api_key": KEY, "unsupported": ["temperature"], "path": "v2/{endpoint}"},
         {"name": "usual", "type": "vllm"},
         {"name": "hinted", "preset": "openrouter", "api_key": KEY},
+        {"name": "thinks", "preset": "deepseek", "api_key": KEY},
     ]
     config = {
         "providers": [provider | at for provider in providers],
@@ -114,6 +115,19 @@ def test_hints_for_the_cache_go_where_the_row_takes_them(hub: Gateway, service: 
     answer = hub.post("/v1/messages", model="usual", **asked)
     assert (answer.status_code, dropped(answer)) == (200, "cache_control")
     assert sent(service)["messages"] == [{"role": "user", "content": "long"}]
+
+
+def test_reasoning_goes_back_where_the_row_takes_it(hub: Gateway, service: ScriptedProvider) -> None:
+    thought = [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "Yes?"}]
+    said = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": thought},
+        {"role": "user", "content": "b"},
+    ]
+    for name, told, lost in (("thinks", "hm", ""), ("usual", None, "thinking")):
+        answer = hub.post("/v1/messages", model=name, max_tokens=9, messages=said)
+        assert (answer.status_code, dropped(answer)) == (200, lost)
+        assert sent(service)["messages"][1].get("reasoning_content") == told
 
 
 @pytest.mark.parametrize("stream", [False, True])

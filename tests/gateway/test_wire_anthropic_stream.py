@@ -156,6 +156,13 @@ ARGUMENTS = [CallArguments(0, '{"a":'), CallArguments(1, "{}"), CallArguments(0,
             [A, CallArguments(0, "{"), B, CallArguments(0, "}"), C, CallArguments(1, "{}"), Words("x")],
             [A, CallArguments(0, "{}"), B, CallArguments(1, "{}"), C, CallArguments(2, "{}"), Words("x")],
         ),
+        # words between the beginning of calls and their arguments
+        (
+            [A, B, Words("x"), Thinking("y"), CallArguments(0, '{"a":1}'), CallArguments(1, "{}")],
+            [A, CallArguments(0, '{"a":1}'), B, CallArguments(1, "{}"), Words("x"), Thinking("y")],
+        ),
+        ([A, Words("x"), *ARGUMENTS[::2]], [A, CallArguments(0, '{"a":1}'), Words("x")]),
+        ([A, Words("x"), B], [A, CallArguments(0, "{}"), Words("x"), B, CallArguments(1, "{}")]),
         # no arguments at all
         ([A], [A, CallArguments(0, "{}")]),
         ([A, CallArguments(0, "{}"), B, CallArguments(0, " ")], [A, CallArguments(0, "{}"), B, CallArguments(1, "{}")]),
