@@ -34,7 +34,6 @@ from registry.snapshot import SnapshotUnavailable
 
 logger = logging.getLogger("gateway.views")
 
-_LARGE_BYTES: Final = 512 * 1024  # takes some milliseconds to parse, in which no stream of the worker would move
 _readers = threads.Pool(2)
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -156,8 +155,8 @@ class GenerationView(GatewayView, Generic[A]):
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
-        is_large = len(raw) > _LARGE_BYTES
-        asked = _readers.run(self._understood_and_prepared, raw) if is_large else self._understood(raw)
+        takes_long = bodies.takes_long(raw)
+        asked = _readers.run(self._understood_and_prepared, raw) if takes_long else self._understood(raw)
         self.call.stream, self.call.explain = asked.stream, asked.policy.explain
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final
 
 from gateway.conversation import Document, Text, Turn, Untranslatable
@@ -14,14 +15,12 @@ _TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml"
 
 
 def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """Return the turns without those that say nothing, and with neighbours of the same side as one."""
-    together: list[Turn] = []
-    for turn in turns:
-        if together and together[-1].role == turn.role:
-            together[-1] = Turn(turn.role, (*together[-1].blocks, *turn.blocks))
-        elif turn.blocks:
-            together.append(turn)
-    return tuple(together)
+    """Return the turns without those that say nothing, and with neighbours of the same side as one, in linear time."""
+    saying = (turn for turn in turns if turn.blocks)
+    return tuple(
+        Turn(role, tuple(block for turn in side for block in turn.blocks))
+        for role, side in groupby(saying, key=lambda turn: turn.role)
+    )
 
 
 def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
