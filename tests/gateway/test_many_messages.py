@@ -70,8 +70,8 @@ def test_others_are_answered_meanwhile(gateway: Gateway) -> None:
     ended: list[int] = []
 
     def ask() -> None:
-        for _ in range(5):
-            ended.append(requests.post(f"{gateway.url}/v1/chat/completions", data=raw, timeout=30).status_code)
+        url = f"{gateway.url}/v1/chat/completions"
+        ended.extend(requests.post(url, data=raw, timeout=30).status_code for _ in range(5))
 
     asking = threading.Thread(target=ask)
     asking.start()
