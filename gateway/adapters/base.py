@@ -6,21 +6,20 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from gateway import beside
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
 from gateway.exchange import Delta, Finish, Request, Usage
 from gateway.patience import Patience
-from gateway.wire import bodies, failures, sse
+from gateway.wire import failures, sse
 from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
 from gateway.wire.pieces import StreamReader
-from registry import threads
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
 _OF_REASONING: Final = re.compile(r"reasoning|thinking|effort", re.IGNORECASE)
-_writers: Final = threads.Pool(2)
 
 
 class Adapter(ABC):
@@ -86,7 +85,8 @@ class HttpAdapter(Adapter):
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
     ) -> Generator[Delta | Finish | Usage]:
         """Send the request and read the reply."""
-        with transport.send(self._sent(request, model), model.provider, patience) as reply:
+        asked = beside.run(request.rest, self.outgoing, request, model)
+        with transport.send(asked, model.provider, patience) as reply:
             if reply.status != 200:
                 raise self._failure(reply, request, model)
             if request.stream and "json" in reply.headers.get("content-type", ""):
@@ -95,11 +95,6 @@ class HttpAdapter(Adapter):
                 yield from relayed(reply, request)
             else:
                 yield from written(self._pieces(reply, request, model), request, model)
-
-    def _sent(self, request: Request, model: ModelFacts) -> Outgoing:
-        """Return what goes out; where that takes long, it is written in a thread beside the hub."""
-        takes_long = bodies.takes_long(request.rest)
-        return _writers.run(self.outgoing, request, model) if takes_long else self.outgoing(request, model)
 
     def _pieces(self, reply: Reply, request: Request, model: ModelFacts) -> Iterator[Piece | Finish | Usage]:
         if not request.stream:

@@ -21,7 +21,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
-from gateway import journal, policy
+from gateway import beside, journal, policy
 from gateway.errors import CallerLeft, CrossSite, GatewayError, MethodNotAllowed, PhaseFailed, Unavailable, Unexpected
 from gateway.exchange import CALLER_LEFT, Call, Policy
 from gateway.keepalive import kept_alive
@@ -30,12 +30,9 @@ from gateway.origins import is_from_another_site
 from gateway.parsers import read_body
 from gateway.patience import Patience
 from gateway.wire import bodies, openai, sse
-from registry import threads
 from registry.snapshot import SnapshotUnavailable
 
 logger = logging.getLogger("gateway.views")
-
-_readers = threads.Pool(2)
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -156,8 +153,8 @@ class GenerationView(GatewayView, Generic[A]):
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
-        takes_long = bodies.takes_long(raw)
-        asked = _readers.run(self._understood_and_prepared, raw) if takes_long else self._understood(raw)
+        understood = self._understood_and_prepared if beside.is_large(raw) else self._understood
+        asked = beside.run(raw, understood, raw)
         self.call.stream, self.call.explain = asked.stream, asked.policy.explain
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))

@@ -3,19 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from gateway.errors import InvalidRequest
-
-_LARGE_BYTES: Final = 256 * 1024
-_MANY_OBJECTS: Final = 500  # each is read and translated in some 15 microseconds, whatever its size
-
-
-def takes_long(raw: bytes) -> bool:
-    """Whether a body takes more than about 10 ms to be understood, in which no stream of the worker would move."""
-    return len(raw) > _LARGE_BYTES or raw.count(b"{") > _MANY_OBJECTS
 
 
 def parse(raw: bytes, *, max_depth: int) -> dict[str, Any]:

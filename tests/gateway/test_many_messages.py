@@ -9,9 +9,10 @@ import orjson
 import pytest
 import requests
 
+from gateway import beside
 from gateway.conversation import Conversation, Text, Turn
 from gateway.exchange import Policy, Request
-from gateway.wire import anthropic, bodies, chat, messages, openai, responses, responses_relay
+from gateway.wire import anthropic, chat, messages, openai, responses, responses_relay
 from gateway.wire.turns import merged
 from tests.server import Gateway
 
@@ -56,12 +57,12 @@ def test_every_reader_and_writer(form: str, role: str) -> None:
         assert spent(lambda write=write: write(asked.conversation.get())) < 2  # type: ignore[misc]  # bound at once
 
 
-def test_what_takes_long() -> None:
+def test_what_is_large() -> None:
     """Many small things take longer than one large one."""
     short = orjson.dumps({"messages": [{"role": "user", "content": "a" * 100_000}]})
-    assert not bodies.takes_long(short)
-    assert bodies.takes_long(orjson.dumps({"messages": [{"role": "user", "content": "a" * 1_000_000}]}))
-    assert bodies.takes_long(orjson.dumps({"messages": [{"role": "user", "content": "a"}] * 1_000}))
+    assert not beside.is_large(short)
+    assert beside.is_large(orjson.dumps({"messages": [{"role": "user", "content": "a" * 1_000_000}]}))
+    assert beside.is_large(orjson.dumps({"messages": [{"role": "user", "content": "a"}] * 1_000}))
 
 
 def test_others_are_answered_meanwhile(gateway: Gateway) -> None:
