@@ -50,6 +50,8 @@ class Route:
     """Whether the one model is cooling, and this request is to find out if it has recovered."""
     rooms: Mapping[int, int] = field(default_factory=dict)
     """By the key of a model: the tokens of output that it has room for, where the caller asked for more."""
+    missing: Sequence[Excluded] = ()
+    """Models that the caller named, and why they are not on the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,9 @@ def route(
     session = request.policy.session
     ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
     if not ranked:
-        raise _decided(_all_cooling(sifted.cooling.values(), cooling.now()), request, snapshot, sifted)
+        refusal = _all_cooling(sifted.cooling.values(), cooling.now())
+        refusal.message += told_of(_missing(request, tiers, sifted.excluded))
+        raise _decided(refusal, request, snapshot, sifted)
     if not sifted.able:
         ranked = ranked[:1]
     by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
@@ -137,7 +141,16 @@ def route(
     left_out = [each for each in sifted.excluded if each.model not in {one.model for one in told}]
     decision = Decision(request.estimate, snapshot.version, told, left_out)
     models = [by_model[pk][1].candidate.model for pk in order]
-    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms)
+    missing = _missing(request, tiers, left_out)
+    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms, missing=missing)
+
+
+def told_of(missing: Sequence[Excluded]) -> str:
+    """Return a sentence about the models that the caller named in vain, after a blank; empty if there are none."""
+    if not missing:
+        return ""
+    told = [f"{each.model}: {each.reason}" for each in missing[:_MOST_TOLD]]
+    return f" What was asked for is left out ({'; '.join(told)})."
 
 
 def is_callable(model: ModelFacts) -> bool:
@@ -157,6 +170,12 @@ def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
     if not tiers or (policy.fallback and not policy.models and request.format != EMBEDDING):
         tiers.append(_Tier(snapshot.models, strategy))
     return tiers
+
+
+def _missing(request: Request, tiers: Sequence[_Tier], excluded: Sequence[Excluded]) -> list[Excluded]:
+    count = len(request.policy.models) + bool(request.model and request.model != AUTO)
+    named = {model.id for tier in tiers[:count] for model in tier.models}
+    return [each for each in excluded if each.model in named]
 
 
 def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:

@@ -278,3 +278,17 @@ def test_the_route_holds_only_what_can_serve_in_order(
         assert scores == [model.score for model in found.models]
     assert len({model.id for model in found.models}) == len(found.models)
     assert len(found.models) + len(found.decision.excluded) == len(models)
+
+
+def test_what_was_asked_for_and_left_out_is_kept_for_the_callers_eyes() -> None:
+    """Neither those who were never asked for, nor one that is tried after all."""
+    keyless = model_facts(id="keyless", provider=provider_facts(name="openai", problem="NOT_SET is not set"))
+    off, good = model_facts(id="off", enabled=False), model_facts(id="good")
+    snapshot = Snapshot(1, (good, keyless, off))
+    found = router.route(request(model="keyless"), snapshot)
+    assert [each.model for each in found.missing] == ["keyless"]
+    told = router.told_of(found.missing)
+    assert told == " What was asked for is left out (keyless: provider openai has no key that works)."
+    assert [each.model for each in router.route(request(models=["off", "good"]), snapshot).missing] == ["off"]
+    for fields in ({}, {"model": "auto"}, {"model": "good"}):
+        assert router.told_of(router.route(request(**fields), snapshot).missing) == ""
