@@ -40,6 +40,8 @@ ERROR_TYPES: Final[Mapping[int, str]] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+OVERLOADED: Final = 529
+"""The status that Anthropic alone has: too much to do, for all callers."""
 
 
 def read_conversation(fields: Mapping[str, Any]) -> Conversation:
