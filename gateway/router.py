@@ -119,6 +119,7 @@ def route(
     `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
     `AllCooling` and `AllLimited` are not.
     """
+    _check_providers(request.policy.exclude_providers, snapshot)
     tiers = _tiers(request, snapshot)
     named = {model.pk for tier in tiers for model in tier.models}
     sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
@@ -176,6 +177,16 @@ def _missing(request: Request, tiers: Sequence[_Tier], excluded: Sequence[Exclud
     count = len(request.policy.models) + bool(request.model and request.model != AUTO)
     named = {model.id for tier in tiers[:count] for model in tier.models}
     return [each for each in excluded if each.model in named]
+
+
+def _check_providers(names: Iterable[str], snapshot: Snapshot) -> None:
+    """Raise for a provider that does not exist: who misspells one would send there what must not go there."""
+    known = {model.provider.name for model in snapshot.models}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise InvalidRequest(f"No provider of a model is named {unknown!r}.{hint}", param="exclude_providers")
 
 
 def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:
