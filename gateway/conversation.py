@@ -156,6 +156,11 @@ class Conversation:
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
 
+    @property
+    def forces_nothing(self) -> bool:
+        """Whether a tool is to be called although there is none, which no format can say."""
+        return self.tool_choice is not None and self.tool_choice.kind in {"any", "tool"} and not self.tools
+
     def blocks(self) -> Iterator[Block]:
         """Yield what is said, and what results of tools consist of."""
         for turn in self.turns:

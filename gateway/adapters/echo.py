@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
@@ -19,7 +19,7 @@ import orjson
 
 from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
-from gateway.conversation import Piece, Text, Untranslatable, Words
+from gateway.conversation import Conversation, Piece, Text, Untranslatable, Words
 from gateway.exchange import EMBEDDING, Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import embeddings
@@ -53,6 +53,11 @@ class EchoAdapter(Adapter):
             return f"`dimensions` is more than {_MOST_DIMENSIONS}" if is_too_long else ""
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
+
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
+        """Return what an echo does not heed of how it is to end or to call."""
+        lost = {"stop": bool(conversation.stop), "tool_choice": conversation.forces_nothing}
+        return tuple(name for name, is_lost in lost.items() if is_lost)
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport

@@ -122,6 +122,7 @@ def losses(conversation: Conversation, *, max_tokens: int, native_json: bool = F
     said = list(conversation.blocks())
     lost = {
         "stop": any(not stop.strip() for stop in conversation.stop),
+        "tool_choice": conversation.forces_nothing,
         "thinking": any(isinstance(block, Thought) and not block.is_known_again for block in said),
         "image_url.detail": any(isinstance(block, Image) and block.detail not in {"", "auto"} for block in said),
     }
@@ -199,6 +200,8 @@ def error_event(error: GatewayError, request_id: str) -> bytes:
 
 def _dropped(told: Fields, messages: Sequence[Fields], tools: Sequence[Fields]) -> Iterator[str]:
     yield from (name for name, value in told.values.items() if name not in _HAS_A_PLACE and value is not None)
+    metadata = told.optional("metadata", dict) or {}
+    yield from (f"metadata.{name}" for name, value in metadata.items() if name != "user_id" and value is not None)
     yield from manners.passed_over(told)
     yield from blocks.passed_over(messages)
     yield from offered.passed_over(tools)

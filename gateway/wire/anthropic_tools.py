@@ -12,6 +12,8 @@ from gateway.wire.fields import Fields
 
 _NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _SEARCH: Final = "tool_search_tool_"
+# `defer_loading` goes with the search, which is named itself.
+_READ: Final = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control", "defer_loading"})
 
 
 def read_tools(tools: Iterable[Fields]) -> tuple[Tool, ...]:
@@ -26,8 +28,14 @@ def read_tools(tools: Iterable[Fields]) -> tuple[Tool, ...]:
 
 
 def passed_over(tools: Iterable[Fields]) -> Sequence[str]:
-    """Return the types of tools that `read_tools` leaves out."""
-    return [tool.text("type") for tool in tools if _is_search(tool)]
+    """Return the types of tools that `read_tools` leaves out, and the paths of what it does not read of the others."""
+    left_out, beside = [], []
+    for tool in tools:
+        if _is_search(tool):
+            left_out.append(tool.text("type"))
+        else:
+            beside += [f"tools[].{name}" for name, value in tool.values.items() if value and name not in _READ]
+    return (*left_out, *dict.fromkeys(beside))
 
 
 def read_choice(choice: Fields) -> ToolChoice:
