@@ -1,8 +1,9 @@
 """The built-in provider `echo`: answers from the prompt itself, without a network. For trying out and for load tests.
 
 The last message is the answer, word by word, each word counted as a token. It may steer the answer with marks at its
-beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Embeddings
-are near each other for texts that share words.
+beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Asked by the
+system to choose in the form `{"choice": 1}`, as the judge of a vote is, it takes the first. Embeddings are near each
+other for texts that share words.
 """
 
 import base64
@@ -26,6 +27,7 @@ from gateway.wire import embeddings
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
+_CHOICE: Final = '{"choice": 1}'
 _MOST_WORDS: Final = 100_000
 _DIMENSIONS: Final = 256
 _MOST_DIMENSIONS: Final = 4096
@@ -70,7 +72,8 @@ class EchoAdapter(Adapter):
 
 
 def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
-    script = _script(_last_text(request))
+    is_to_choose = any(_CHOICE in said.text for said in request.conversation.get().system)
+    script = _script(_CHOICE if is_to_choose else _last_text(request))
     words = script.words[: request.max_tokens]
     if not request.stream:
         patience.pause(script.delay * len(words))
