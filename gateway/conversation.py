@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+# Where the field alone does not say what is missing.
+_LACKS: Final = {"n": "gives one choice only (`n`)", "prompt": "takes no numbers of tokens (`prompt`)"}
 
 
 class Untranslatable(Exception):
@@ -12,7 +15,7 @@ class Untranslatable(Exception):
     """
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"cannot translate `{field}`")
+        super().__init__(_LACKS.get(field) or f"cannot translate `{field}`")
         self.field = field
 
 

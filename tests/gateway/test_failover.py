@@ -226,3 +226,15 @@ def test_the_model_that_was_asked_for_is_named_where_another_fails(
     answer = trio.post(path, model="llama-local", messages=words, max_tokens=5)
     assert answer.status_code in {502, 503}
     assert "What was asked for is left out (llama-local: context too small" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (raw(b"<html>"), "first sent something that is not JSON"),
+        (error(200, "out of breath", kind="server_error"), "first broke off: out of breath"),
+    ],
+)
+def test_whoever_fails_is_named(gateway: Gateway, provider: ScriptedProvider, script: Says, told: str) -> None:
+    provider.default = script
+    assert gateway.post(model="best", fallback=False).json()["error"]["message"].startswith(told)

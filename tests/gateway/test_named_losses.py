@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.adapters.echo import EchoAdapter
-from gateway.wire import anthropic, chat, responses
+from gateway.conversation import Untranslatable
+from gateway.wire import anthropic, chat, completions, responses
 from tests.facts import model_facts
 
 USER = [{"role": "user", "content": "hi"}]
@@ -44,3 +45,10 @@ def test_what_an_echo_does_not_heed() -> None:
     asked = chat.read_conversation({"messages": USER, "stop": ["x"], "tool_choice": "required"})
     assert EchoAdapter().losses(asked, model_facts()) == ("stop", "tool_choice")
     assert EchoAdapter().losses(chat.read_conversation({"messages": USER}), model_facts()) == ()
+
+
+def test_what_is_lacking_is_said_in_words() -> None:
+    with pytest.raises(Untranslatable, match="gives one choice only"):
+        chat.read_conversation({"messages": USER, "n": 2})
+    with pytest.raises(Untranslatable, match="takes no numbers of tokens"):
+        completions.read_conversation({"prompt": [1, 2]})
