@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Final
 
 from accounts.prices import cost_micro
 from gateway import beside, tokens
@@ -15,6 +16,8 @@ from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Heard, Request
 from gateway.metrics import standings
 from gateway.patience import Patience
 from registry.snapshot import ModelFacts
+
+_NAMELESS: Final = "The provider"
 
 
 def run(
@@ -99,6 +102,8 @@ def _counted(
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:
     if key := permit.model.provider.key:
         failure.hide(key.reveal())
+    if failure.message.startswith(_NAMELESS):  # wire formats do not know whose words they read
+        failure.message = permit.model.provider.name + failure.message.removeprefix(_NAMELESS)
     record.status, record.error = failure.upstream_status, failure.code
     cooldowns.failed(permit, failure)
     if failure.moves_on is MovesOn.ANY and not isinstance(failure, Rejected):  # which are the caller's doing

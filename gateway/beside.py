@@ -8,13 +8,14 @@ from registry import threads
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-_LARGE_BYTES: Final = 512 * 1024  # takes some milliseconds to parse
+_LARGE_BYTES: Final = 256 * 1024  # takes some milliseconds to parse
+_MANY_OBJECTS: Final = 500  # each takes some 15 microseconds to be read and translated, whatever its size
 _pool: Final = threads.Pool(2)
 
 
 def is_large(body: bytes) -> bool:
-    """Whether work on a body takes so long that it belongs beside the hub."""
-    return len(body) > _LARGE_BYTES
+    """Whether work on a body takes so long, more than about 10 ms, that it belongs beside the hub."""
+    return len(body) > _LARGE_BYTES or body.count(b"{") > _MANY_OBJECTS
 
 
 def run(body: bytes, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:

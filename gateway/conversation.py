@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+# Where the field alone does not say what is missing.
+_LACKS: Final = {"n": "gives one choice only (`n`)", "prompt": "takes no numbers of tokens (`prompt`)"}
 
 
 class Untranslatable(Exception):
@@ -12,7 +15,7 @@ class Untranslatable(Exception):
     """
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"cannot translate `{field}`")
+        super().__init__(_LACKS.get(field) or f"cannot translate `{field}`")
         self.field = field
 
 
@@ -161,6 +164,11 @@ class Conversation:
     """Fields that only chats take, by their names there."""
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
+
+    @property
+    def forces_nothing(self) -> bool:
+        """Whether a tool is to be called although there is none, which no format can say."""
+        return self.tool_choice is not None and self.tool_choice.kind in {"any", "tool"} and not self.tools
 
     def blocks(self) -> Iterator[Block]:
         """Yield what is said, and what results of tools consist of."""

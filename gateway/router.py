@@ -53,6 +53,8 @@ class Route:
     """Whether the one model is cooling, and this request is to find out if it has recovered."""
     rooms: Mapping[int, int] = field(default_factory=dict)
     """By the key of a model: the tokens of output that it has room for, where the caller asked for more."""
+    missing: Sequence[Excluded] = ()
+    """Models that the caller named, and why they are not on the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def route(
     `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
     `AllCooling` and `AllLimited` are not.
     """
+    _check_providers(request.policy.exclude_providers, snapshot)
     tiers = _tiers(request, snapshot)
     named = _judged(tiers, request)
     sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
@@ -133,7 +136,9 @@ def route(
     session = request.policy.session
     ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
     if not ranked:
-        raise _decided(_all_cooling(sifted.cooling.values(), cooling.now()), request, snapshot, sifted)
+        refusal = _all_cooling(sifted.cooling.values(), cooling.now())
+        refusal.message += told_of(_missing(request, tiers, sifted.excluded))
+        raise _decided(refusal, request, snapshot, sifted)
     if not sifted.able:
         ranked = ranked[:1]
     by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
@@ -142,7 +147,16 @@ def route(
     left_out = [each for each in sifted.excluded if each.model not in {one.model for one in told}]
     decision = Decision(request.estimate, snapshot.version, told, left_out)
     models = [by_model[pk][1].candidate.model for pk in order]
-    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms)
+    missing = _missing(request, tiers, left_out)
+    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms, missing=missing)
+
+
+def told_of(missing: Sequence[Excluded]) -> str:
+    """Return a sentence about the models that the caller named in vain, after a blank; empty if there are none."""
+    if not missing:
+        return ""
+    told = [f"{each.model}: {each.reason}" for each in missing[:_MOST_TOLD]]
+    return f" What was asked for is left out ({'; '.join(told)})."
 
 
 def is_callable(model: ModelFacts) -> bool:
@@ -178,6 +192,22 @@ def _judged(tiers: Sequence[_Tier], request: Request) -> dict[int, str]:
 def _other_vectors(model: ModelFacts, first: ModelFacts) -> str:
     here, there = (each.name.rpartition("/")[2].lower() for each in (model, first))
     return "" if here == there else f"makes other vectors than {first.id}: it is {model.name}, not {first.name}"
+
+
+def _missing(request: Request, tiers: Sequence[_Tier], excluded: Sequence[Excluded]) -> list[Excluded]:
+    count = len(request.policy.models) + bool(request.model and request.model != AUTO)
+    named = {model.id for tier in tiers[:count] for model in tier.models}
+    return [each for each in excluded if each.model in named]
+
+
+def _check_providers(names: Iterable[str], snapshot: Snapshot) -> None:
+    """Raise for a provider that does not exist: who misspells one would send there what must not go there."""
+    known = {model.provider.name for model in snapshot.models}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise InvalidRequest(f"No provider of a model is named {unknown!r}.{hint}", param="exclude_providers")
 
 
 def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:

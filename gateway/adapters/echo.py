@@ -1,8 +1,9 @@
 """The built-in provider `echo`: answers from the prompt itself, without a network. For trying out and for load tests.
 
 The last message is the answer, word by word, each word counted as a token. It may steer the answer with marks at its
-beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Embeddings
-are near each other for texts that share words.
+beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Asked by the
+system to choose in the form `{"choice": 1}`, as the judge of a vote is, it takes the first. Embeddings are near each
+other for texts that share words.
 """
 
 import base64
@@ -10,7 +11,7 @@ import hashlib
 import math
 import re
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
@@ -19,13 +20,14 @@ import orjson
 
 from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
-from gateway.conversation import Piece, Text, Untranslatable, Words
+from gateway.conversation import Conversation, Piece, Text, Untranslatable, Words
 from gateway.exchange import EMBEDDING, Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import embeddings
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
+_CHOICE: Final = '{"choice": 1}'
 _MOST_WORDS: Final = 100_000
 _DIMENSIONS: Final = 256
 _MOST_DIMENSIONS: Final = 4096
@@ -54,6 +56,11 @@ class EchoAdapter(Adapter):
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
+        """Return what an echo does not heed of how it is to end or to call."""
+        lost = {"stop": bool(conversation.stop), "tool_choice": conversation.forces_nothing}
+        return tuple(name for name, is_lost in lost.items() if is_lost)
+
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
     ) -> Generator[Delta | Finish | Usage]:
@@ -65,7 +72,8 @@ class EchoAdapter(Adapter):
 
 
 def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
-    script = _script(_last_text(request))
+    is_to_choose = any(_CHOICE in said.text for said in request.conversation.get().system)
+    script = _script(_CHOICE if is_to_choose else _last_text(request))
     words = script.words[: request.max_tokens]
     if not request.stream:
         patience.pause(script.delay * len(words))

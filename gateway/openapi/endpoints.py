@@ -7,7 +7,8 @@ from typing import Any, Final
 from gateway import errors
 from gateway.openapi import refusals
 from gateway.openapi.refusals import Kinds
-from gateway.openapi.schemas import Schema, constant, ref, text
+from gateway.openapi.schemas import Schema, constant, ref, text, whole
+from gateway.wire.anthropic import MOST_MODELS
 
 OPENAI: Final = "OpenAIError"
 ANTHROPIC: Final = "AnthropicError"
@@ -64,6 +65,14 @@ _OF_ANTHROPIC: Final = (
     _BETA | {"description": "Goes to Anthropic's models as it came, beside the betas of the provider's row."},
 )
 _CHOOSES_SHAPE: Final = (_VERSION | {"description": "Any value asks for Anthropic's shape."},)
+_PAGES: Final = tuple(
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": f"In Anthropic's shape: {told}"}
+    for name, schema, told in (
+        ("limit", whole(minimum=1, maximum=MOST_MODELS), "how many at most; all, where it is left out."),
+        ("after_id", text(), "only those that come after this id."),
+        ("before_id", text(), "only those that come before this id."),
+    )
+)
 _MESSAGE_EVENTS: Final = tuple(
     (name, ref("MessageEvent"))
     for name in (
@@ -179,9 +188,9 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         tag=_REGISTRY,
         summary="The models that can be called, the aliases of several, and the virtual models",
         answer="Models",
-        headers=_CHOOSES_SHAPE,
+        headers=(*_CHOOSES_SHAPE, *_PAGES),
         shapes=(OPENAI, ANTHROPIC),
-        refusals=refusals.REGISTRY,
+        refusals=(errors.InvalidRequest, *refusals.REGISTRY),
     ),
     Endpoint(
         path="/v1/models/{name}",

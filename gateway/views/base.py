@@ -26,6 +26,7 @@ from gateway.errors import CallerLeft, CrossSite, GatewayError, MethodNotAllowed
 from gateway.exchange import CALLER_LEFT, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
+from gateway.origins import is_from_another_site
 from gateway.parsers import read_body
 from gateway.patience import Patience
 from gateway.wire import bodies, openai, sse
@@ -60,8 +61,8 @@ class GatewayView(APIView):
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
-        """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
-        if not self.may_be_linked and request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+        """Refuse what a page of another site makes a browser send."""
+        if not self.may_be_linked and is_from_another_site(request):
             raise CrossSite("A page of another site may not call this endpoint.")
         super().initial(request, *args, **kwargs)
 

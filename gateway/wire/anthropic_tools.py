@@ -16,6 +16,8 @@ _NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _SEARCH: Final = "tool_search_tool_"
 # Run by Anthropic while it answers. An agent that brings other tools can go on without them.
 _DISPENSABLE: Final = ("web_search_2", "web_fetch_2", "code_execution_2")
+# `defer_loading` goes with the search, which is named itself.
+_READ: Final = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control", "defer_loading"})
 
 
 def read_tools(tools: Sequence[Fields]) -> tuple[Tool, ...]:
@@ -35,8 +37,14 @@ def read_tools(tools: Sequence[Fields]) -> tuple[Tool, ...]:
 
 
 def passed_over(tools: Iterable[Fields]) -> Sequence[str]:
-    """Return the types of tools that `read_tools` leaves out."""
-    return [tool.text("type") for tool in tools if _is_left_out(tool)]
+    """Return the types of tools that `read_tools` leaves out, and the paths of what it does not read of the others."""
+    left_out, beside = [], []
+    for tool in tools:
+        if _is_left_out(tool):
+            left_out.append(tool.text("type"))
+        else:
+            beside += [f"tools[].{name}" for name, value in tool.values.items() if value and name not in _READ]
+    return (*left_out, *dict.fromkeys(beside))
 
 
 def originals(fields: Mapping[str, Any]) -> Mapping[str, str]:

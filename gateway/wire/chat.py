@@ -145,6 +145,7 @@ def losses(conversation: Conversation, *, hints: bool = False, back: said.Back =
     blocks = list(conversation.blocks())
     holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
     lost = {
+        "tool_choice": conversation.forces_nothing,
         "top_k": conversation.top_k is not None,
         "thinking": any(isinstance(block, Thought) and not said.goes_back(block, back) for block in blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),

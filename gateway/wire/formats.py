@@ -100,9 +100,12 @@ RELAYS: Final[Mapping[str, Relay]] = {
 }
 
 
-def error_body(error: GatewayError, path: str, request_id: str) -> dict[str, Any]:
-    """Return an error as callers of a path read it that may be no endpoint: Anthropic's know one, others OpenAI's."""
-    if path.lstrip("/").startswith("v1/messages"):
+def error_body(error: GatewayError, path: str, request_id: str, *, is_anthropics: bool = False) -> dict[str, Any]:
+    """Return an error as callers of a path read it that may be no endpoint: in Anthropic's shape, or else in OpenAI's.
+
+    Anthropic's clients are known by the path of messages, and where `is_anthropics` says so.
+    """
+    if is_anthropics or path.lstrip("/").startswith("v1/messages"):
         return anthropic.error_body(error, request_id)
     return openai.error_body(error)
 

@@ -127,6 +127,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
     blocks = [*conversation.blocks()]
     known = [block for block in blocks if not isinstance(block, Thought)]
     lost = {
+        "tool_choice": conversation.forces_nothing,
         "top_k": conversation.top_k is not None,
         "stop": bool(conversation.stop),
         "max_tokens": (conversation.max_tokens or _LEAST_TOKENS) < _LEAST_TOKENS,

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, groupby
 from typing import Any, Final
 
 from gateway.conversation import Block, Document, Text, Turn, Untranslatable
@@ -15,17 +16,17 @@ _TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml"
 
 
 def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """Return the turns without those that say nothing, and with neighbours of the same side as one.
+    """Return the turns without those that say nothing, and with neighbours of the same side as one, in linear time.
 
     Words that follow those of another message stand apart from them, also within the one turn.
     """
-    together: list[Turn] = []
-    for turn in turns:
-        if together and together[-1].role == turn.role:
-            together[-1] = Turn(turn.role, (*together[-1].blocks, *_apart(turn.blocks)))
-        elif turn.blocks:
-            together.append(turn)
-    return tuple(together)
+    saying = (turn for turn in turns if turn.blocks)
+    return tuple(Turn(role, _together(side)) for role, side in groupby(saying, key=lambda turn: turn.role))
+
+
+def _together(side: Iterable[Turn]) -> tuple[Block, ...]:
+    first, *others = side
+    return (*first.blocks, *chain.from_iterable(_apart(turn.blocks) for turn in others))
 
 
 def _apart(blocks: Sequence[Block]) -> Sequence[Block]:

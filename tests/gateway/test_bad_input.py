@@ -242,3 +242,11 @@ def test_a_page_of_another_site_is_refused(gateway: Gateway, path: str) -> None:
     assert "another site" in refused.json()["error"]["message"]
     own = requests.get(f"{gateway.url}/v1/models", headers={"Sec-Fetch-Site": "same-origin"}, timeout=10)
     assert own.status_code == 200
+
+
+def test_a_client_of_anthropics_is_refused_in_its_own_shape_everywhere(gateway: Gateway) -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    answer = requests.post(f"{gateway.url}/v1/complete", data=GOOD, headers=headers, timeout=10)
+    assert (answer.status_code, answer.json()["type"]) == (404, "error")
+    assert answer.json()["error"]["type"] == "not_found_error"
+    assert "error" not in requests.post(f"{gateway.url}/v1/complete", data=GOOD, timeout=10).json().get("type", "")

@@ -6,6 +6,7 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.conversation import Untranslatable
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import error as anthropic_error
 from tests.scripted_anthropic import message
@@ -222,7 +223,7 @@ def test_what_only_such_models_can_do_goes_to_them(
     assert other.requests[0].json[field] == provider.requests[0].json[field] == value
     alone = mixed.post("/v1/completions", **asked, models=["gpt", "claude"])
     assert (alone.status_code, alone.json()["error"]["code"]) == (400, "no_model_for_request")
-    assert f"claude: cannot translate `{field}`" in alone.json()["error"]["message"]
+    assert f"claude: {Untranslatable(field)}" in alone.json()["error"]["message"]
 
 
 def test_a_list_of_one_prompt_is_that_prompt(client: openai.OpenAI, anthropic: ScriptedProvider) -> None:

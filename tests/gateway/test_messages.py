@@ -272,3 +272,27 @@ def test_a_flow_can_be_asked_in_this_format(
     else:
         assert client.messages.create(**asked).content[0].text == "Hello from here"
     assert "Be brief." in str(provider.requests[0].json["messages"])
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "kind"),
+    [
+        (error("overloaded_error"), 529, "overloaded_error"),
+        (openai_error(503, "busy"), 529, "overloaded_error"),
+        (openai_error(502, "bad gateway"), 503, "overloaded_error"),
+        (openai_error(500, "broken"), 502, "api_error"),
+    ],
+)
+def test_an_overload_everywhere_has_anthropics_own_status(
+    trio: Gateway, anthropic: ScriptedProvider, failure: Says, status: int, kind: str
+) -> None:
+    anthropic.default = failure
+    answer = ask(trio, fallback=False)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
+    assert trio.post(model="claude-2", fallback=False).status_code == min(status, 503)
+
+
+def test_the_official_client_knows_an_overload(client: official.Anthropic, anthropic: ScriptedProvider) -> None:
+    anthropic.default = error("overloaded_error")
+    with pytest.raises(official._exceptions.OverloadedError):
+        client.messages.create(model="claude-2", **ASKED, extra_body={"fallback": False})

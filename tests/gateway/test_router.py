@@ -96,9 +96,11 @@ def test_each_exclusion_has_its_reason(changed: dict[str, Any], reason: str) -> 
         stream=True,
         response_format={"type": "json_object"},
     )
-    found = router.route(asked, Snapshot(1, (left_out, stays)))
+    other = model_facts(id="of-bad", provider=provider_facts(name="bad"), enabled=False)
+    found = router.route(asked, Snapshot(1, (left_out, other, stays)))
     assert [model.id for model in found.models] == ["stays"]
-    assert [(excluded.model, excluded.reason) for excluded in found.decision.excluded] == [("left-out", reason)]
+    reasons = {excluded.model: excluded.reason for excluded in found.decision.excluded}
+    assert reasons == {"left-out": reason, "of-bad": "disabled"}
 
 
 @pytest.mark.parametrize(
@@ -326,3 +328,27 @@ def test_the_route_holds_only_what_can_serve_in_order(
         assert scores == [model.score for model in found.models]
     assert len({model.id for model in found.models}) == len(found.models)
     assert len(found.models) + len(found.decision.excluded) == len(models)
+
+
+def test_what_was_asked_for_and_left_out_is_kept_for_the_callers_eyes() -> None:
+    """Neither those who were never asked for, nor one that is tried after all."""
+    keyless = model_facts(id="keyless", provider=provider_facts(name="openai", problem="NOT_SET is not set"))
+    off, good = model_facts(id="off", enabled=False), model_facts(id="good")
+    snapshot = Snapshot(1, (good, keyless, off))
+    found = router.route(request(model="keyless"), snapshot)
+    assert [each.model for each in found.missing] == ["keyless"]
+    told = router.told_of(found.missing)
+    assert told == " What was asked for is left out (keyless: provider openai has no key that works)."
+    assert [each.model for each in router.route(request(models=["off", "good"]), snapshot).missing] == ["off"]
+    for fields in ({}, {"model": "auto"}, {"model": "good"}):
+        assert router.told_of(router.route(request(**fields), snapshot).missing) == ""
+
+
+def test_a_provider_that_does_not_exist_cannot_be_excluded() -> None:
+    """Or else what is meant to be kept from it would go there."""
+    snapshot = Snapshot(1, (model_facts(id="a", provider=provider_facts(name="openai")), model_facts(id="b")))
+    assert [model.id for model in router.route(request(exclude_providers=["openai"]), snapshot).models] == ["b"]
+    for name, told in (("opena", "Did you mean openai?"), ("nosuch", "'nosuch'")):
+        with pytest.raises(InvalidRequest, match=told) as refused:
+            router.route(request(exclude_providers=["openai", name]), snapshot)
+        assert refused.value.param == "exclude_providers"

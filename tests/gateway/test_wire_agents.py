@@ -96,6 +96,7 @@ def test_it_works() -> None:
         "tool_search_tool_result",
         "tool_reference",
         "tool_search_tool_regex_20251119",
+        "tools[].eager_input_streaming",
     )
     assert asked.reasoning == Reasoning("high", 31999)
     assert [block.text for block in asked.system][-1] == "The date is now known."

@@ -207,7 +207,7 @@ def test_a_name_of_a_speaker_is_dropped() -> None:
     ],
 )
 def test_what_changes_the_form_cannot_be_translated(fields: dict[str, Any], name: str) -> None:
-    with pytest.raises(Untranslatable, match=r"cannot translate `") as raised:
+    with pytest.raises(Untranslatable, match="`") as raised:
         chat.read_conversation({"messages": HI} | fields)
     assert raised.value.field == name
 
