@@ -4,6 +4,7 @@ Source: WHATWG HTML, "Server-sent events": lines end with LF, CR or CRLF, and a 
 """
 
 import re
+from typing import Final
 
 from gateway.errors import Broken
 
@@ -12,31 +13,46 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 # Two line ends in a row. A CR at the very end of the buffer may be half of a CRLF, so something has to follow it.
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_LONGEST_BEGINNING: Final = 3  # bytes of a blank line that wait for its end, as in CR LF CR
 
 
 class EventSplitter:
     """Cuts what it is fed into events, each as it came with its line ends, whatever the borders of the pieces."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return the events that this piece completes; raises `Broken` when one grows past all measure."""
-        buffer = self._pending + piece if self._pending else piece
-        events = []
-        start = 0
-        for blank in _BLANK_LINE.finditer(buffer):
-            events.append(buffer[start : blank.end()])
-            start = blank.end()
-        self._pending = buffer[start:]
+        """Return the events that this piece completes; raises `Broken` when one grows past all measure.
+
+        What is pending is searched once, so that the time is linear however small the pieces are.
+        """
+        if not self._pending:  # as most often: what is whole is not copied
+            events, end = _cut(piece, 0)
+            self._pending += piece[end:]
+        else:
+            searched = max(0, len(self._pending) - _LONGEST_BEGINNING)
+            self._pending += piece
+            events, end = _cut(self._pending, searched)
+            del self._pending[:end]
         if len(self._pending) > MAX_EVENT_BYTES:
             raise Broken("The provider sent an event without an end.")
         return events
 
     def rest(self) -> bytes:
         """Return what came after the last whole event."""
-        pending, self._pending = self._pending, b""
+        pending, self._pending = bytes(self._pending), bytearray()
         return pending
+
+
+def _cut(buffer: bytes | bytearray, searched: int) -> tuple[list[bytes], int]:
+    """Return the whole events of a buffer whose first `searched` bytes end none, and where the last of them ends."""
+    events = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(buffer, searched):
+        events.append(bytes(buffer[start : blank.end()]))
+        start = blank.end()
+    return events, start
 
 
 def data_of(event: bytes) -> bytes:

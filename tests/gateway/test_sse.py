@@ -1,5 +1,8 @@
 """Server-sent events come out whole and unchanged, however they were cut on the way."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +55,32 @@ def test_an_event_without_end_is_refused() -> None:
     with pytest.raises(Broken):
         for _ in range(6):
             splitter.feed(b"x" * 1024 * 1024)
+
+
+def seconds(does: Callable[[], object]) -> float:
+    began = time.process_time()
+    does()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("size", [1, 1460])
+def test_the_time_of_a_large_event_is_linear(size: int) -> None:
+    """An image of some megabytes is one event, and all streams of a worker wait while it is read."""
+
+    def split_one(length: int) -> None:
+        stream = b"data: " + b"x" * length + b"\n\n"
+        assert split([stream[at : at + size] for at in range(0, len(stream), size)]) == [stream]
+
+    length = 10_000 if size == 1 else 300_000
+    once = min(seconds(lambda: split_one(length)) for _ in range(3))
+    assert seconds(lambda: split_one(5 * length)) < 12 * once + 0.05
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a"]), max_size=12), st.data())
+def test_any_line_ends_at_any_borders(parts: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(parts)
+    cut = data.draw(st.integers(0, len(stream)))
+    assert split([stream[i : i + 1] for i in range(len(stream))]) == split([stream[:cut], stream[cut:]])
 
 
 @given(st.lists(st.binary(max_size=40), max_size=12))
