@@ -1,5 +1,7 @@
 """Fields of JSON objects: a caller's are refused where they are wrong, a provider's are read as far as they go."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -10,6 +12,7 @@ from gateway.errors import Broken, InvalidRequest
 from gateway.exchange import LONGEST_NAME
 
 _T = TypeVar("_T")
+_HALF_CHARACTER: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -100,14 +103,26 @@ class Fields:
 
 
 def load(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that a provider sent; raises `Broken` for anything else."""
+    """Return the JSON object that a provider sent; raises `Broken` for anything else.
+
+    What is nearly JSON is read as far as it goes, as clients do: half of a character as its replacement, and a number
+    that is none as null.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise Broken("The provider sent something that is not JSON.") from None
+        value = _nearly(data)
     if not isinstance(value, dict):
         raise Broken("The provider sent JSON that is not an object.")
     return value
+
+
+def _nearly(data: bytes) -> Any:
+    try:
+        value = json.loads(data.decode(errors="replace"), parse_constant=lambda _: None)
+        return orjson.loads(_HALF_CHARACTER.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        raise Broken("The provider sent something that is not JSON.") from None
 
 
 def as_object(value: Any) -> dict[str, Any]:
