@@ -14,6 +14,7 @@ from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
+from gateway.wire.openai import DONE
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
@@ -189,9 +190,20 @@ def _no_stream(reply: Reply) -> ProviderFailure:
 
 
 def events(reply: Reply) -> Iterator[bytes]:
-    """Yield the events of a stream, each as it came."""
+    """Yield the events of a stream, each as it came.
+
+    The last may come without its blank line, and then it gets one. Half an event is not passed on: it would run
+    together with the error that tells of the end.
+    """
     splitter = sse.EventSplitter()
     for piece in reply.pieces():
         yield from splitter.feed(piece)
-    if rest := splitter.rest():
-        yield rest
+    rest = splitter.rest()
+    if _is_whole(sse.data_of(rest)):
+        yield sse.ended(rest)
+
+
+def _is_whole(data: bytes) -> bool:
+    with suppress(Broken):
+        return data == DONE or bool(load(data))
+    return False

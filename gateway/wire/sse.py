@@ -40,7 +40,7 @@ class EventSplitter:
         return events
 
     def rest(self) -> bytes:
-        """Return what came after the last whole event."""
+        """Return what came after the last whole event, which may be another without its blank line, or half of one."""
         pending, self._pending = bytes(self._pending), bytearray()
         return pending
 
@@ -65,6 +65,11 @@ def data_of(event: bytes) -> bytes:
         if name == b"data":
             lines.append(value.removeprefix(b" "))
     return b"\n".join(lines)
+
+
+def ended(rest: bytes) -> bytes:
+    """Return the last event of a stream with the blank line that it came without."""
+    return rest.rstrip(b"\r\n") + b"\n\n"
 
 
 def comment(text: bytes) -> bytes:
