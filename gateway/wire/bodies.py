@@ -20,7 +20,7 @@ def parse(raw: bytes, *, max_depth: int) -> dict[str, Any]:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    if raw.count(b"{") + raw.count(b"[") > max_depth and _is_deeper_than(body, max_depth):
+    if raw.count(b"{") + raw.count(b"[") > max_depth and is_deeper_than(body, max_depth):
         raise InvalidRequest(f"The body is nested deeper than {max_depth} levels.")
     return body
 
@@ -48,7 +48,8 @@ def join(head: Mapping[str, Any], rest: bytes) -> bytes:
     return front[:-1] + (b"," if head else b"") + rest[1:]
 
 
-def _is_deeper_than(body: Any, levels: int) -> bool:
+def is_deeper_than(body: Any, levels: int) -> bool:
+    """Whether an object or a list is nested deeper than so many levels."""
     layer = [body]
     for _ in range(levels):
         layer = [
