@@ -78,8 +78,9 @@ def _counted(
                 _note_words(record, permit, began)
             yield piece
         is_cut_off = False
-    except (ProviderFailure, CallerError):
+    except (ProviderFailure, CallerError) as failure:
         is_cut_off = False
+        told = failure.usage or told
         raise
     finally:
         if told is not None:

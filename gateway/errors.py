@@ -85,6 +85,8 @@ class GatewayError(Exception):
     """What the router decided before it found nobody: an `exchange.Decision`."""
     partial: Mapping[str, Any] | None = None
     """What a flow had made before it failed: it is paid for."""
+    usage: Any = None
+    """What an answer that failed has used by its provider's own account: an `exchange.Usage`."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -52,10 +52,12 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 
 def read_end(response: Mapping[str, Any]) -> str:
-    """Return why a response ended, as far as it says so itself; raises the failure of one that failed."""
+    """Return why a response ended, as far as it says so itself; raises the failure of one, with its usage."""
     status = as_text(response.get("status"))
     if response.get("error") or status in _FAILED:
-        raise failures.in_band(response.get("error") or f"the response has {status}")
+        failure = failures.in_band(response.get("error") or f"the response has {status}")
+        failure.usage = read_usage(response.get("usage"))
+        raise failure
     why = as_text(as_object(response.get("incomplete_details")).get("reason"))
     return _CUT_OFF.get(why, "length" if status == "incomplete" and not why else "stop")
 
