@@ -9,16 +9,19 @@ from typing import Final
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
-from gateway.exchange import Delta, Finish, Request, Usage
+from gateway.exchange import MESSAGES, RESPONSES, Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
 from gateway.wire.openai import DONE
+from gateway.wire.passing import Passing, Seen
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
+# An error of a chat has no one shape: what other servers send there is told anew in OpenAI's.
+_ENDED_BY_ERRORS: Final = frozenset({MESSAGES, RESPONSES})
 _OF_REASONING: Final = re.compile(r"reasoning|thinking|effort", re.IGNORECASE)
 
 
@@ -169,7 +172,7 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     passing = relay.passing(request)
     try:
         for event in events(reply):
-            seen = passing.read(event)
+            seen = _seen(passing, event, request)
             if seen.tells is not None:
                 yield seen.tells
             if not seen.hidden:
@@ -181,6 +184,16 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
         if not passing.reason:  # how a connection ends does not matter once the answer is whole
             raise
     yield passing.close()
+
+
+def _seen(passing: Passing, event: bytes, request: Request) -> Seen:
+    """Return what an event says; a failure that it tells of has the event with it, where that can end a stream."""
+    try:
+        return passing.read(event)
+    except ProviderFailure as failure:
+        if request.format in _ENDED_BY_ERRORS:
+            failure.event = event
+        raise
 
 
 def _no_stream(reply: Reply) -> ProviderFailure:

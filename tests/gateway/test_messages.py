@@ -195,6 +195,17 @@ def test_an_error_after_words_is_told_in_band(
     assert (told["type"], "message_stop" in str(told)) == ("error", False)
 
 
+def test_anthropics_own_error_after_words_passes_byte_for_byte(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    asked = {"model": "claude-2", **ASKED, "stream": True}
+    anthropic.default = message(["some", " words"], fails_with="overloaded_error")
+    key = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    straight = requests.post(f"{anthropic.url}/v1/messages", json=asked, headers=key, timeout=10)
+    answer = ask(trio, stream=True)
+    assert answer.content == straight.content
+    assert b"overloaded_error" in answer.content
+    assert trio.call_of(answer)["error"] == "provider_unavailable"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_books_have_what_anthropic_counted(trio: Gateway, anthropic: ScriptedProvider, *, stream: bool) -> None:
     anthropic.play(message(["a", "b"], usage=Tokens(100, 5, 60), cache_write=10))

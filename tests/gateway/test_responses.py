@@ -215,3 +215,20 @@ def test_what_a_response_that_failed_has_used_is_booked(
     call = native.call_of(answer)
     assert (call["input_tokens"], call["output_tokens"]) == (1234 * attempts, 567 * attempts)
     assert not call["estimated"]
+
+
+@pytest.mark.parametrize("last", [LAST, event("error", sequence_number=2, code="server_error", message="boom")])
+def test_a_failure_in_a_relayed_stream_passes_byte_for_byte(
+    native: Gateway, provider: ScriptedProvider, last: bytes
+) -> None:
+    provider.play(raw_stream(WORDS, last))
+    answer = native.post("/v1/responses", model="m", input="hi", stream=True, fallback=False)
+    assert answer.content == WORDS + last
+    assert native.call_of(answer)["error"] == "provider_error"
+
+
+def test_a_failure_that_quotes_our_key_does_not(native: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(raw_stream(WORDS, event("error", code="server_error", message="bad key sk-canary")))
+    answer = native.post("/v1/responses", model="m", input="hi", stream=True, fallback=False)
+    assert b"response.failed" in answer.content
+    assert b"sk-canary" not in answer.content
