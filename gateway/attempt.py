@@ -74,7 +74,7 @@ def _counted(
                 so_far = piece
                 continue
             if piece.content:
-                seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
+                seen += _words(piece, request) if told is None else 0
                 _note_words(record, permit, began)
             yield piece
         is_cut_off = False
@@ -87,6 +87,11 @@ def _counted(
             record.usage = told
         elif seen or (is_cut_off and clock.has_asked):
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
+
+
+def _words(piece: Delta, request: Request) -> int:
+    """Return about how many tokens a piece has, for an answer that does not tell."""
+    return 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
 
 
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:
