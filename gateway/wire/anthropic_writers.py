@@ -13,7 +13,7 @@ import orjson
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
-from gateway.wire import sse
+from gateway.wire import bodies, sse
 from gateway.wire.anthropic_stream import write_usage
 from gateway.wire.pieces import json_text
 
@@ -192,7 +192,7 @@ class WholeWriter:
             if call is None:
                 content.append(block)
             elif not call.text.strip() or call.is_whole:
-                arguments = orjson.loads(call.text.strip() or b"{}")
+                arguments = _as_told(call.text.strip() or "{}")
                 content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
@@ -218,6 +218,13 @@ def _is_object(text: str) -> bool:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def _as_told(arguments: str) -> Any:
+    try:
+        return bodies.exactly(arguments)
+    except RecursionError:
+        raise Broken("The provider's model called a tool with arguments that are nested too deep.") from None
 
 
 def _event(told: Mapping[str, Any]) -> bytes:
