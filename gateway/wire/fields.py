@@ -55,16 +55,17 @@ class Fields:
             raise self.refusal("model", f"has at most {LONGEST_NAME} characters.")
         return name
 
-    def positive(self, name: str) -> int | None:
-        """Return a whole number of 1 or more."""
+    def positive(self, name: str, *, least: int = 1) -> int | None:
+        """Return a whole number of 1 or more, or of another least."""
         value = self.values.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise self.refusal(name, "must be a whole number of 1 or more.")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise self.refusal(name, f"must be a whole number of {least} or more.")
         return value
 
-    def first_positive(self, *names: str) -> int | None:
+    def first_positive(self, *names: str, least: int = 1) -> int | None:
         """Return the first that is given of several whole numbers of 1 or more; all of them are checked."""
-        return next(filter(None, [self.positive(name) for name in names]), None)
+        given = [self.positive(name, least=least) for name in names]
+        return next((number for number in given if number is not None), None)
 
     def number(self, name: str) -> float | None:
         """Return a number of 0 or more."""

@@ -49,7 +49,7 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
         model=model,
         stream=needs["streaming"],
         include_usage=True,
-        max_tokens=told.positive("max_tokens"),
+        max_tokens=told.positive("max_tokens", least=0),
         conversation=Once(lambda: anthropic.read_conversation(body), Untranslatable, InvalidRequest),
         policy=policy,
         forwarded={name: headers[name] for name in _FORWARDED if name in headers},
@@ -63,7 +63,7 @@ def write_relayed(request: Request, model: str, *, room: int, unsupported: Seque
     thinking, that is lowered as well, since Anthropic refuses a budget that is not below the limit.
     """
     head = request.head_for(model)
-    limit = head["max_tokens"] = request.max_tokens or room
+    limit = head["max_tokens"] = room if request.max_tokens is None else request.max_tokens
     thinking = as_object(head.get("thinking"))
     if (budget := thinking.get("budget_tokens")) is not None and isinstance(budget, int) and budget >= limit:
         enough = limit > _LEAST_BUDGET

@@ -85,7 +85,7 @@ def _read(
         model=model,
         stream=stream,
         include_usage=bool(options and options.optional("include_usage", bool)),
-        max_tokens=told.first_positive(*_LIMITS),
+        max_tokens=told.first_positive(*_LIMITS, least=0 if form == COMPLETION else 1),
         conversation=conversation,
         policy=policy,
     )

@@ -148,6 +148,7 @@ def test_when_anthropic_is_down_another_answers(
     [
         ({"messages": None}, 400, "invalid_request_error"),
         ({"max_tokens": "many"}, 400, "invalid_request_error"),
+        ({"max_tokens": -1}, 400, "invalid_request_error"),
         ({"model": "claude-9"}, 404, "not_found_error"),
         ({"max_cost": "cheap"}, 400, "invalid_request_error"),
     ],
@@ -219,6 +220,14 @@ def test_a_limit_that_is_left_out_is_the_room_of_the_model(trio: Gateway, anthro
     asked = requests.post(f"{trio.url}/v1/messages", json={"model": "claude-2", "messages": HELLO}, timeout=10)
     assert asked.status_code == 200
     assert anthropic.requests[0].json["max_tokens"] > 100
+
+
+def test_nothing_but_the_cache_can_be_asked_for(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    """Anthropic fills its cache for a limit of 0, and says nothing; no other language can ask for that."""
+    assert ask(trio, max_tokens=0).status_code == 200
+    assert anthropic.requests[0].json["max_tokens"] == 0
+    refused = ask(trio, max_tokens=0, model="gpt-4", fallback=False)
+    assert (refused.status_code, "max_tokens" in refused.json()["error"]["message"]) == (400, True)
 
 
 def test_less_room_is_less_thinking(trio: Gateway, anthropic: ScriptedProvider) -> None:
