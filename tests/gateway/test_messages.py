@@ -234,9 +234,19 @@ def test_less_room_is_less_thinking(trio: Gateway, anthropic: ScriptedProvider) 
     """Claude Code asks for as much as its own models may write, which others may not."""
     anthropic.play(error("invalid_request_error", "max_tokens: 32000 > 8192, which is the maximum allowed"))
     thinking = {"type": "enabled", "budget_tokens": 31_999}
-    assert ask(trio, max_tokens=32_000, thinking=thinking).status_code == 200
+    answer = ask(trio, max_tokens=32_000, thinking=thinking)
+    assert (answer.status_code, answer.headers["x-tokenhub-dropped-params"]) == (200, "thinking")
     again = anthropic.requests[1].json
     assert (again["max_tokens"], again["thinking"]["budget_tokens"]) == (8192, 8191)
+
+
+def test_thinking_beyond_the_callers_own_limit_passes_as_it_came(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    """Anthropic takes it where a model thinks between its calls of tools."""
+    thinking = {"type": "enabled", "budget_tokens": 4000}
+    answer = ask(trio, max_tokens=2000, thinking=thinking)
+    assert answer.status_code == 200
+    assert (anthropic.requests[0].json["thinking"], anthropic.requests[0].json["max_tokens"]) == (thinking, 2000)
+    assert "x-tokenhub-dropped-params" not in answer.headers
 
 
 def test_tokens_are_counted_by_who_would_answer(
