@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway import tokens
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
@@ -40,13 +41,15 @@ class _Call:
 class StreamWriter:
     """Writes the events of a message; `head` holds `id` and `model`.
 
-    `input_tokens` is an estimate for the first event: what was used is known at the end, and told there. Of calls that
-    come side by side, the later ones wait until the answer goes on.
+    `input_tokens` is an estimate for the first event: what was used is known at the end, and told there; where it is
+    not, the estimate stands, with a token for each event. Of calls that come side by side, the later ones wait until
+    the answer goes on.
     """
 
     def __init__(self, head: Mapping[str, Any], *, input_tokens: int = 0) -> None:
         self._head = head
         self._input_tokens = input_tokens
+        self._said = 0
         self._begun = False
         self._index = 0
         self._open = ""
@@ -55,6 +58,11 @@ class StreamWriter:
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
+        written = self._write(piece)
+        self._said += bool(written)
+        return written
+
+    def _write(self, piece: Piece | Finish) -> bytes:
         match piece:
             case Words(text) if text:
                 return self._say("text", {"type": "text_delta", "text": text})
@@ -95,7 +103,7 @@ class StreamWriter:
 
     def _finish(self, finish: Finish) -> bytes:
         delta = {"stop_reason": _REASONS.get(finish.reason, "end_turn"), "stop_sequence": None}
-        usage = write_usage(finish.usage or Usage())
+        usage = write_usage(finish.usage or Usage(uncached=self._input_tokens, output=self._said))
         end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
         return self._opening() + self._close() + end
 
@@ -144,10 +152,14 @@ class StreamWriter:
 
 
 class WholeWriter:
-    """Writes one message, at the `Finish`; `head` holds `id` and `model`."""
+    """Writes one message, at the `Finish`; `head` holds `id` and `model`.
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
+    `input_tokens` is an estimate for an answer whose provider does not tell what it used.
+    """
+
+    def __init__(self, head: Mapping[str, Any], *, input_tokens: int = 0) -> None:
         self._head = head
+        self._input_tokens = input_tokens
         self._blocks: list[dict[str, Any]] = []
         self._calls: dict[int, _Call] = {}
 
@@ -197,7 +209,8 @@ class WholeWriter:
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
         reason = _REASONS.get(finish.reason, "end_turn")
-        return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
+        usage = finish.usage or Usage(uncached=self._input_tokens, output=tokens.of_text(json_text(content)))
+        return json_text(_message(self._head, content, reason, write_usage(usage))).encode()
 
 
 def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:

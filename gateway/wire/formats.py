@@ -75,7 +75,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     MESSAGES: Format(
         "msg_",
         lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
-        lambda head, _: anthropic_writers.WholeWriter(head),
+        lambda head, request: anthropic_writers.WholeWriter(head, input_tokens=request.estimate),
     ),
     RESPONSES: Format(
         "resp_",

@@ -302,3 +302,17 @@ def test_a_flow_can_be_asked_in_this_format(
     else:
         assert client.messages.create(**asked).content[0].text == "Hello from here"
     assert "Be brief." in str(provider.requests[0].json["messages"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_no_provider_counted_is_told_as_it_is_booked(
+    client: official.Anthropic, provider: ScriptedProvider, *, stream: bool
+) -> None:
+    """Clients decide by it when to compact, and a 0 would never make them."""
+    provider.default = chat_stream(["some", " words"], include_usage=False)
+    if stream:
+        with client.messages.stream(model="gpt-4", **ASKED) as events:
+            usage = events.get_final_message().usage
+    else:
+        usage = client.messages.create(model="gpt-4", **ASKED).usage
+    assert usage.input_tokens > 0 < usage.output_tokens
