@@ -113,7 +113,11 @@ def in_band(error: Any) -> errors.ProviderFailure:
     code = told.get("code")
     words = [word for word in (code, told.get("type")) if isinstance(word, str) and word]
     message = str(told.get("message") or error)
-    body = {"error": {**told, "code": code if isinstance(code, str) else None}} if "message" in told else None
+    body = (
+        {"error": {**told, "code": code if isinstance(code, str) else None}}
+        if isinstance(told.get("message"), str)
+        else None
+    )
     status = _status_in_band(code, words)
     refusal = _Refusal(status or 400, words[0] if words else "", message[:_READ_CHARACTERS], body)
     said = f"The provider broke off: {message[:_SHOWN_CHARACTERS]}"

@@ -316,3 +316,12 @@ def test_what_no_provider_counted_is_told_as_it_is_booked(
     else:
         usage = client.messages.create(model="gpt-4", **ASKED).usage
     assert usage.input_tokens > 0 < usage.output_tokens
+
+
+@pytest.mark.parametrize("message", [None, 7, {}])
+def test_an_error_without_words_is_told_in_words(trio: Gateway, provider: ScriptedProvider, message: object) -> None:
+    provider.default = raw(orjson.dumps({"error": {"message": message, "type": "invalid_request_error", "code": 400}}))
+    refused = ask(trio, model="gpt-4", fallback=False)
+    assert refused.status_code >= 400
+    assert refused.json()["error"]["message"]
+    assert isinstance(refused.json()["error"]["message"], str)
