@@ -144,3 +144,8 @@ def as_text(value: Any) -> str:
 def as_count(value: Any) -> int:
     """Return what a provider should have sent as a whole number, 0 when it is none or below."""
     return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def tells_tokens(usage: Any, *names: str) -> bool:
+    """Whether a provider's `usage` has a number under one of these names: one that is empty is not known to be 0."""
+    return isinstance(usage, dict) and any(isinstance(usage.get(name), int) for name in names)

@@ -12,7 +12,7 @@ from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import CHAT, COMPLETION, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, chat, completions, failures, omission, sse
-from gateway.wire.fields import Fields, as_count, as_object, as_objects, as_text, load
+from gateway.wire.fields import Fields, as_count, as_object, as_objects, as_text, load, tells_tokens
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 DONE: Final = b"[DONE]"
@@ -143,7 +143,7 @@ class PassingChunks(Passing):
         self.usage = usage or self.usage
         self.reason = reasons[0] if reasons else self.reason
         self._seen_content = self._seen_content or content
-        hidden = usage is not None and not choices and not self._include_usage
+        hidden = isinstance(chunk.get("usage"), dict) and not choices and not self._include_usage
         return Seen(content, Finish(self.reason, self.usage) if usage else None, hidden)
 
 
@@ -159,19 +159,20 @@ def read_answer(raw: bytes) -> Finish:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where there is none.
+    """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where it tells none.
 
     `prompt_tokens` counts the cached tokens as well, so they are taken out of it.
     """
-    if not isinstance(usage, dict):
+    if not tells_tokens(usage, "prompt_tokens", "completion_tokens"):
         return None
-    cached = as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    details = as_object(usage.get("prompt_tokens_details"))
     output = as_count(usage.get("completion_tokens"))
     reasoning = as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     prompt = as_count(usage.get("prompt_tokens"))
+    cached = min(prompt, as_count(details.get("cached_tokens")))
     return Usage(
-        uncached=max(0, prompt - cached),
-        cache_read=min(cached, prompt),
+        uncached=prompt - cached,
+        cache_read=cached,
         output=output,
         reasoning=min(reasoning, output),
     )

@@ -11,7 +11,7 @@ from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Wor
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
 from gateway.wire import failures, pieces, responses_thoughts, responses_tools
-from gateway.wire.fields import as_count, as_object, as_objects, as_text, load
+from gateway.wire.fields import as_count, as_object, as_objects, as_text, load, tells_tokens
 
 _CUT_OFF: Final[Mapping[str, str]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 LAST: Final = frozenset({"response.completed", "response.incomplete"})
@@ -20,11 +20,11 @@ _FAILED: Final = frozenset({"failed", "cancelled"})
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the tokens of a `usage` in disjoint buckets, none below zero; None where there is none.
+    """Return the tokens of a `usage` in disjoint buckets, none below zero; None where it tells none.
 
     `input_tokens` counts what was read from the cache, and what was written to it, as well.
     """
-    if not isinstance(usage, dict):
+    if not tells_tokens(usage, "input_tokens", "output_tokens"):
         return None
     details = as_object(usage.get("input_tokens_details"))
     total, output = as_count(usage.get("input_tokens")), as_count(usage.get("output_tokens"))
