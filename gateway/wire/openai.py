@@ -161,7 +161,7 @@ def read_answer(raw: bytes) -> Finish:
 def read_usage(usage: Any) -> Usage | None:
     """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where it tells none.
 
-    `prompt_tokens` counts the cached tokens as well, so they are taken out of it.
+    `prompt_tokens` counts what was read from the cache, and what was written to it, as well.
     """
     if not tells_tokens(usage, "prompt_tokens", "completion_tokens"):
         return None
@@ -170,21 +170,23 @@ def read_usage(usage: Any) -> Usage | None:
     reasoning = as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     prompt = as_count(usage.get("prompt_tokens"))
     cached = min(prompt, as_count(details.get("cached_tokens")))
+    written = min(prompt - cached, as_count(details.get("cache_write_tokens")))
     return Usage(
-        uncached=prompt - cached,
+        uncached=prompt - cached - written,
         cache_read=cached,
+        cache_write=written,
         output=output,
         reasoning=min(reasoning, output),
     )
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
-    """Return a usage in OpenAI's shape, in which the prompt counts the cached tokens as well."""
+    """Return a usage in OpenAI's shape, in which the prompt counts the cached tokens, read or written, as well."""
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
 

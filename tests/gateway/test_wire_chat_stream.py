@@ -55,8 +55,8 @@ def test_it_works() -> None:
 
 
 USAGES = st.builds(
-    lambda uncached, read, output, reasoning: Usage(uncached, read, 0, output + reasoning, reasoning),
-    *[any_.COUNTS] * 4,
+    lambda uncached, read, written, output, reasoning: Usage(uncached, read, written, output + reasoning, reasoning),
+    *[any_.COUNTS] * 5,
 )
 ANSWERS = any_.answers(any_.thoughts(), st.none() | USAGES)
 
@@ -236,6 +236,8 @@ def test_arguments_nested_past_all_measure() -> None:
         ({"prompt_tokens": None, "completion_tokens": None}, None),
         ({"prompt_tokens": 0}, Usage()),
         ({"prompt_tokens": 9, "completion_tokens": 2}, Usage(9, output=2)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4}}, Usage(3, 2, 4)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}, Usage(0, 3)),
     ],
 )
 def test_a_usage_is_known_as_far_as_it_is_told(usage: dict[str, Any], expected: Usage | None) -> None:
