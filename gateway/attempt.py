@@ -85,18 +85,24 @@ def _counted(
                 so_far = piece
                 continue
             if piece.content:
-                seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
+                seen += _words(piece, request) if told is None else 0
                 _note_words(record, permit, began)
             yield piece
         is_cut_off = False
-    except (ProviderFailure, CallerError):
+    except (ProviderFailure, CallerError) as failure:
         is_cut_off = False
+        told = failure.usage or told
         raise
     finally:
         if told is not None:
             record.usage = told
         elif seen or (is_cut_off and clock.has_asked):
             record.usage = replace(so_far, output=max(so_far.output, seen), estimated=True)
+
+
+def _words(piece: Delta, request: Request) -> int:
+    """Return about how many tokens a piece has, for an answer that does not tell."""
+    return 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
 
 
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:

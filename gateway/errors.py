@@ -85,6 +85,10 @@ class GatewayError(Exception):
     """What the router decided before it found nobody: an `exchange.Decision`."""
     partial: Mapping[str, Any] | None = None
     """What a flow had made before it failed: it is paid for."""
+    usage: Any = None
+    """What an answer that failed has used by its provider's own account: an `exchange.Usage`."""
+    event: bytes = b""
+    """The event of a relayed stream that told of it, which is handed on as it came."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -249,9 +253,11 @@ class ProviderFailure(GatewayError):
         self.upstream_status = upstream_status
 
     def hide(self, secret: str) -> None:
-        """Take a secret out of the message: providers quote keys that they refuse."""
+        """Take a secret out of the message: providers quote keys that they refuse. An event that has it is not told."""
         self.message = hidden(self.message, secret)
         self.args = (self.message,)
+        if len(secret) >= _SHORTEST_SECRET and secret.encode() in self.event:
+            self.event = b""
 
 
 class Unreachable(ProviderFailure):

@@ -68,8 +68,10 @@ class AnthropicAdapter(HttpAdapter):
         return Outgoing(where, {**_headers(model.provider), **_forwarded(request, model.provider)}, body)
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
-        """Return what a translation leaves out, and what the provider refuses of it."""
+        """Return what a translation leaves out or a limit changes, and what the provider refuses of it."""
         lost = super().dropped(request, model)
+        if self.relays(request, model) and messages.thinking_within(request, _room(request, model)):
+            lost = (*lost, "thinking")
         refused = model.provider.unsupported
         if not refused:
             return lost

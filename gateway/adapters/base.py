@@ -10,15 +10,19 @@ from gateway import beside
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
-from gateway.exchange import Delta, Finish, Heard, Request, Usage
+from gateway.exchange import MESSAGES, RESPONSES, Delta, Finish, Heard, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
+from gateway.wire.openai import DONE
+from gateway.wire.passing import Passing, Seen
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
+# An error of a chat has no one shape: what other servers send there is told anew in OpenAI's.
+_ENDED_BY_ERRORS: Final = frozenset({MESSAGES, RESPONSES})
 # By the name of a field for it, or as what is not supported: the text of a caller may have these words as well.
 _OF_REASONING: Final = re.compile(
     r"\b(?:reasoning|thinking)[_.]\w|\b(?:reasoning effort|effort (?:parameter|level)|thinking (?:level|budget|mode))\b"
@@ -207,7 +211,7 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     passing = relay.passing(request)
     try:
         for event in events(reply):
-            seen = passing.read(event)
+            seen = _seen(passing, event, request)
             if seen.tells is not None:
                 yield seen.tells
             if not seen.hidden:
@@ -221,6 +225,16 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     yield passing.close()
 
 
+def _seen(passing: Passing, event: bytes, request: Request) -> Seen:
+    """Return what an event says; a failure that it tells of has the event with it, where that can end a stream."""
+    try:
+        return passing.read(event)
+    except ProviderFailure as failure:
+        if request.format in _ENDED_BY_ERRORS:
+            failure.event = event
+        raise
+
+
 def _no_stream(reply: Reply) -> ProviderFailure:
     """Return what JSON stands for where a stream was asked for: the error in it, if there is one."""
     error = load(reply.whole(_MAX_ERROR_BYTES)).get("error")
@@ -228,9 +242,20 @@ def _no_stream(reply: Reply) -> ProviderFailure:
 
 
 def events(reply: Reply) -> Iterator[bytes]:
-    """Yield the events of a stream, each as it came."""
+    """Yield the events of a stream, each as it came.
+
+    The last may come without its blank line, and then it gets one. Half an event is not passed on: it would run
+    together with the error that tells of the end.
+    """
     splitter = sse.EventSplitter()
     for piece in reply.pieces():
         yield from splitter.feed(piece)
-    if rest := splitter.rest():
-        yield rest
+    rest = splitter.rest()
+    if _is_whole(sse.data_of(rest)):
+        yield sse.ended(rest)
+
+
+def _is_whole(data: bytes) -> bool:
+    with suppress(Broken):
+        return data == DONE or bool(load(data))
+    return False

@@ -26,7 +26,7 @@ from gateway.openapi.schemas import (
 _COUNT: Final = whole(minimum=0)
 _DECISION: Final = {"tokenhub": ref("Decision")}
 _DETAILS: Final = {
-    "prompt_tokens_details": thing({"cached_tokens": _COUNT}),
+    "prompt_tokens_details": thing({"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}),
     "completion_tokens_details": thing({"reasoning_tokens": _COUNT}),
 }
 _COUNTS: Final = {"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT, **_DETAILS}

@@ -245,7 +245,8 @@ class EventStream:
         except CallerLeft:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
-            yield self._error_event(_told(exc, self._call))
+            error = _told(exc, self._call)
+            yield error.event or self._error_event(error)
 
     def close(self) -> None:
         """Called by the server when the answer is over, whichever side ended it."""

@@ -53,6 +53,8 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     for name, harmless in _FORM.items():
         if fields.get(name) is not None and fields[name] not in harmless:
             raise Untranslatable(name)
+    if fields.get("max_tokens") == 0:  # which only fills the cache
+        raise Untranslatable("max_tokens")
     told = Fields(fields)
     messages, tools = told.each("messages"), told.each("tools")
     if not messages:

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import orjson
 
+from gateway import tokens
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
-from gateway.wire import sse
+from gateway.wire import bodies, sse
 from gateway.wire.anthropic_stream import write_usage
 from gateway.wire.pieces import json_text
 
@@ -43,9 +44,9 @@ class StreamWriter:
     """Writes the events of a message; `head` holds `id` and `model`, `names` those of tools that were shortened.
 
     A refusal is words, after which the message ends for it. `input_tokens` is an estimate for the first event: what was
-    used is known at the end, and told there. What comes beside a call that is not whole yet waits for the rest of it,
-    in its order: the end of a block is the end of its call. A call begins with its first arguments, so that one which
-    was cut off before them is not told.
+    used is known at the end, and told there; where it is not, the estimate stands, with a token for each event. What
+    comes beside a call that is not whole yet waits for the rest of it, in its order: the end of a block is the end of
+    its call. A call begins with its first arguments, so that one which was cut off before them is not told.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class StreamWriter:
         self._head = head
         self._names = names or {}
         self._input_tokens = input_tokens
+        self._said = 0
         self._begun = False
         self._index = 0
         self._refuses = False
@@ -64,6 +66,11 @@ class StreamWriter:
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
+        written = self._write(piece)
+        self._said += bool(written)
+        return written
+
+    def _write(self, piece: Piece | Finish) -> bytes:
         match piece:
             case CallArguments(index, text):
                 return self._argue(index, text) if text else b""
@@ -119,7 +126,7 @@ class StreamWriter:
             if not (is_cut_off and isinstance(said, _Call) and not said.is_whole):
                 written += self._tell(said)
         delta = {"stop_reason": _reason(finish, refuses=self._refuses), "stop_sequence": None}
-        usage = write_usage(finish.usage or Usage())
+        usage = write_usage(finish.usage or Usage(uncached=self._input_tokens, output=self._said))
         end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
         return written + self._close() + end
 
@@ -162,11 +169,17 @@ class StreamWriter:
 
 
 class WholeWriter:
-    """Writes one message, at the `Finish`; `head` and `names` are those of a stream."""
+    """Writes one message, at the `Finish`; `head` and `names` are those of a stream.
 
-    def __init__(self, head: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
+    `input_tokens` is an estimate for an answer whose provider does not tell what it used.
+    """
+
+    def __init__(
+        self, head: Mapping[str, Any], names: Mapping[str, str] | None = None, *, input_tokens: int = 0
+    ) -> None:
         self._head = head
         self._names = names or {}
+        self._input_tokens = input_tokens
         self._blocks: list[dict[str, Any]] = []
         self._refuses = False
         self._calls: dict[int, _Call] = {}
@@ -213,13 +226,14 @@ class WholeWriter:
             if call is None:
                 content.append(block)
             elif call.is_whole or (not call.text.strip() and finish.reason != "length"):
-                arguments = orjson.loads(call.text.strip() or b"{}")
+                arguments = _as_told(call.text.strip() or "{}")
                 name = self._names.get(call.begins.name, call.begins.name)
                 content.append({"type": "tool_use", "id": call.begins.id, "name": name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
         reason = _reason(finish, refuses=self._refuses)
-        return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
+        usage = finish.usage or Usage(uncached=self._input_tokens, output=tokens.of_text(json_text(content)))
+        return json_text(_message(self._head, content, reason, write_usage(usage))).encode()
 
 
 def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +259,13 @@ def _is_object(text: str) -> bool:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def _as_told(arguments: str) -> Any:
+    try:
+        return bodies.exactly(arguments)
+    except RecursionError:
+        raise Broken("The provider's model called a tool with arguments that are nested too deep.") from None
 
 
 def _event(told: Mapping[str, Any]) -> bytes:

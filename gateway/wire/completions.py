@@ -71,6 +71,8 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
     for name, harmless in _FORM.items():
         if body.get(name) is not None and body[name] not in harmless:
             raise Untranslatable(name)
+    if body.get("max_tokens") == 0:  # which only tells the prompt again, or its probabilities
+        raise Untranslatable("max_tokens")
     told = Fields(body)
     told.optional("echo", bool)
     prompts = _texts(body)

@@ -78,7 +78,9 @@ FORMATS: Final[Mapping[str, Format]] = {
         lambda head, request: anthropic_writers.StreamWriter(
             head, anthropic_tools.originals(request.fields), input_tokens=request.estimate
         ),
-        lambda head, request: anthropic_writers.WholeWriter(head, anthropic_tools.originals(request.fields)),
+        lambda head, request: anthropic_writers.WholeWriter(
+            head, anthropic_tools.originals(request.fields), input_tokens=request.estimate
+        ),
     ),
     RESPONSES: Format(
         "resp_",

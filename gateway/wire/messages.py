@@ -57,7 +57,7 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
         model=model,
         stream=needs["streaming"],
         include_usage=True,
-        max_tokens=told.positive("max_tokens"),
+        max_tokens=told.positive("max_tokens", least=0),
         conversation=Once(lambda: anthropic.read_conversation(body), Untranslatable, InvalidRequest),
         policy=policy,
         forwarded=dict(_forwarded(headers)),
@@ -79,16 +79,31 @@ def _forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def write_relayed(request: Request, model: str, *, room: int, unsupported: Sequence[str] = ()) -> bytes:
     """Return the body for a provider that speaks Messages: the caller's own with the provider's name of the model.
 
-    `room` is the limit, which is mandatory, for a caller who names none. Where less is left than the caller allows for
-    thinking, that is lowered as well, since Anthropic refuses a budget that is not below the limit.
+    `room` is the limit, which is mandatory, for a caller who names none. `thinking_within` says what else is changed.
     """
     head = request.head_for(model)
-    limit = head["max_tokens"] = request.max_tokens or room
-    thinking = as_object(head.get("thinking"))
-    if (budget := thinking.get("budget_tokens")) is not None and isinstance(budget, int) and budget >= limit:
-        enough = limit > _LEAST_BUDGET
-        head["thinking"] = {**thinking, "budget_tokens": limit - 1} if enough else {"type": "disabled"}
+    head["max_tokens"] = _limit(request, room)
+    if thinking := thinking_within(request, room):
+        head["thinking"] = thinking
     return omission.relayed(request, head, unsupported)
+
+
+def thinking_within(request: Request, room: int) -> dict[str, Any]:
+    """Return how the caller's thinking is told where the gateway itself set the limit below it; else nothing.
+
+    Anthropic refuses a budget that is not below the limit, except where a model thinks between its calls of tools: so
+    what the caller says of both passes as it came.
+    """
+    limit = _limit(request, room)
+    thinking = as_object(request.head.get("thinking"))
+    budget = thinking.get("budget_tokens")
+    if limit == request.fields.get("max_tokens") or not isinstance(budget, int) or budget < limit:
+        return {}
+    return {**thinking, "budget_tokens": limit - 1} if limit > _LEAST_BUDGET else {"type": "disabled"}
+
+
+def _limit(request: Request, room: int) -> int:
+    return room if request.max_tokens is None else request.max_tokens
 
 
 def write_question(request: Request, model: str, *, unsupported: Sequence[str] = ()) -> bytes:

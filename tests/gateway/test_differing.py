@@ -130,6 +130,18 @@ def test_reasoning_goes_back_where_the_row_takes_it(hub: Gateway, service: Scrip
         assert sent(service)["messages"][1].get("reasoning_content") == told
 
 
+@pytest.mark.parametrize("name", ["usual", "strict"])
+def test_numbers_go_on_as_they_came(hub: Gateway, service: ScriptedProvider, name: str) -> None:
+    """Also where a field is taken out of the body."""
+    raw = (
+        b'{"model": "%b", "seed": 7, "messages": [{"role": "user", "content": "hi"}], "x": [1e2, 36893488147419103232]}'
+    )
+    asked = requests.post(f"{hub.url}/v1/chat/completions", data=raw % name.encode(), timeout=10)
+    assert asked.status_code == 200, asked.text
+    assert b'"x":[1e2,36893488147419103232]' in service.requests[-1].body
+    assert ("seed" in sent(service)) is (name == "usual")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_refused_is_left_out_and_named(hub: Gateway, service: ScriptedProvider, stream: bool) -> None:
     asked: dict[str, Any] = {

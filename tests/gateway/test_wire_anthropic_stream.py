@@ -304,3 +304,15 @@ def test_a_chat_is_told_as_a_message() -> None:
     assert orjson.loads(arguments.text) == {"on": True}
     assert isinstance(end, Finish)
     assert end.reason == "tool_calls"
+
+
+def test_a_large_number_in_a_call_is_kept() -> None:
+    said: list[Piece | Finish] = [A, CallArguments(0, '{"id": 98765432109876543210, "x": 1.50}'), END]
+    assert b'"input":{"id":98765432109876543210,"x":1.50}' in any_.written(WholeWriter(HEAD), said)[-1]
+
+
+@pytest.mark.parametrize("levels", [300, 990])
+def test_arguments_that_are_nested_too_deep_are_no_fault_of_ours(levels: int) -> None:
+    deep = '{"x":' * levels + "1" + "}" * levels
+    with pytest.raises(errors.Broken):
+        any_.written(WholeWriter(HEAD), [A, CallArguments(0, deep), END])

@@ -241,9 +241,11 @@ def test_why_an_answer_ended(told: dict[str, Any], reason: str) -> None:
     [
         (None, None),
         ("many", None),
-        ({}, Usage()),
+        ({}, None),
+        ({"input_tokens": None, "total_tokens": 3}, None),
         ({"input_tokens": 3, "input_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}, Usage(0, 3)),
         ({"input_tokens": -5, "output_tokens": True}, Usage()),
+        ({"input_tokens": 0}, Usage()),
         ({"output_tokens": 3, "output_tokens_details": {"reasoning_tokens": 9}}, Usage(output=3, reasoning=3)),
     ],
 )
