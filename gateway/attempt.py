@@ -4,16 +4,19 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Final
 
 from accounts.prices import Prices, prices_of
-from gateway import tokens
+from gateway import beside, tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Transport
 from gateway.cooldown import Permit, cooldowns
 from gateway.errors import CallerError, CallerLeft, GatewayError, MovesOn, ProviderFailure, Rejected
-from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Request, Usage
+from gateway.exchange import CALLER_LEFT, Attempt, Delta, Finish, Heard, Request, Usage
 from gateway.metrics import standings
 from gateway.patience import Patience
+
+_NAMELESS: Final = "The provider"
 
 
 def run(
@@ -30,7 +33,7 @@ def run(
     adapter = ADAPTERS[model.provider.type]
     record.prices = (*prices_of(model),) if model.has_price else ()  # a plain tuple, which JSON knows
     try:
-        record.dropped = adapter.dropped(request, model)
+        record.dropped = beside.run(request.rest, adapter.dropped, request, model)
         with (
             patience.within(model.provider.total_timeout),
             closing(adapter.answer(request, model, patience, transport)) as pieces,
@@ -56,7 +59,12 @@ def run(
 
 
 def _counted(
-    pieces: Iterator[Delta | Finish | Usage], request: Request, permit: Permit, *, record: Attempt, clock: Patience
+    pieces: Iterator[Heard | Delta | Finish | Usage],
+    request: Request,
+    permit: Permit,
+    *,
+    record: Attempt,
+    clock: Patience,
 ) -> Generator[Delta]:
     """Pass the pieces on; note in the record when the first content came, how it ended and what it used."""
     began = time.monotonic()
@@ -66,6 +74,9 @@ def _counted(
     is_cut_off = True
     try:
         for piece in pieces:
+            if isinstance(piece, Heard):
+                record.upstream = piece.headers
+                continue
             if isinstance(piece, Finish):
                 told = piece.usage
                 _note_end(record, piece, told or replace(so_far, output=max(so_far.output, seen), estimated=True))
@@ -74,12 +85,13 @@ def _counted(
                 so_far = piece
                 continue
             if piece.content:
-                seen += 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
+                seen += _words(piece, request) if told is None else 0
                 _note_words(record, permit, began)
             yield piece
         is_cut_off = False
-    except (ProviderFailure, CallerError):
+    except (ProviderFailure, CallerError) as failure:
         is_cut_off = False
+        told = failure.usage or told
         raise
     finally:
         if told is None and (seen or (is_cut_off and clock.has_asked)):
@@ -103,9 +115,16 @@ def _note_usage(record: Attempt, used: Usage) -> None:
         )
 
 
+def _words(piece: Delta, request: Request) -> int:
+    """Return about how many tokens a piece has, for an answer that does not tell."""
+    return 1 if request.stream else tokens.of_text(piece.raw.decode(errors="replace"))
+
+
 def _note_failure(record: Attempt, failure: ProviderFailure, permit: Permit, began: float) -> None:
     if key := permit.model.provider.key:
         failure.hide(key.reveal())
+    if failure.message.startswith(_NAMELESS):  # wire formats do not know whose words they read
+        failure.message = permit.model.provider.name + failure.message.removeprefix(_NAMELESS)
     record.status, record.error = failure.upstream_status, failure.code
     cooldowns.failed(permit, failure)
     if failure.moves_on is MovesOn.ANY and not isinstance(failure, Rejected):  # which are the caller's doing

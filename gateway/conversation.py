@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+# Where the field alone does not say what is missing.
+_LACKS: Final = {"n": "gives one choice only (`n`)", "prompt": "takes no numbers of tokens (`prompt`)"}
 
 
 class Untranslatable(Exception):
@@ -12,16 +15,20 @@ class Untranslatable(Exception):
     """
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"cannot translate `{field}`")
+        super().__init__(_LACKS.get(field) or f"cannot translate `{field}`")
         self.field = field
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form."""
+    """Words. `cache` is the hint up to where a provider may keep the prompt, in Anthropic's form.
+
+    `apart` are those that begin a message: the parts of one go on in the middle of a word, messages do not.
+    """
 
     text: str
     cache: Mapping[str, Any] | None = None
+    apart: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +160,15 @@ class Conversation:
     user: str | None = None
     form: AnswerForm | None = None
     reasoning: Reasoning | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that only chats take, by their names there."""
     dropped: Sequence[str] = ()
     """The caller's fields that have no counterpart and change no answer's form, such as `seed`."""
+
+    @property
+    def forces_nothing(self) -> bool:
+        """Whether a tool is to be called although there is none, which no format can say."""
+        return self.tool_choice is not None and self.tool_choice.kind in {"any", "tool"} and not self.tools
 
     def blocks(self) -> Iterator[Block]:
         """Yield what is said, and what results of tools consist of."""

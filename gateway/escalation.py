@@ -29,7 +29,7 @@ from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
 from gateway.purse import paid
 from gateway.retries import retry_budget
-from gateway.router import DOUBT, Route
+from gateway.router import DOUBT, Route, told_of
 from registry.cooling_stores import LONGEST_SECONDS
 from registry.snapshot import ModelFacts
 
@@ -63,7 +63,9 @@ def answer(
         for tried in tries:
             if tried.failure is not None:
                 walk.failed(tried.model, tried.failure)
-    raise walk.outcome()
+    error = walk.outcome()
+    error.message += told_of(route.missing)
+    raise error
 
 
 def _rest(tried: Try) -> Generator[Delta]:

@@ -1,7 +1,7 @@
 """What passes between the rooms of the gateway: a request, the pieces of an answer, the record of how it was made."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
@@ -18,6 +18,8 @@ LONGEST_NAME: Final = 200
 CALLER_LEFT: Final = "caller_left"
 OVERTAKEN: Final = "overtaken"
 """What an attempt ends with when another, asked beside it, came to words first."""
+# Where a caller says how much a model is to think, in the formats that have another name for it than chats.
+_REASONING: Final = {MESSAGES: "thinking", RESPONSES: "reasoning"}
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
@@ -32,13 +34,14 @@ class Once(Generic[_T]):
         self._raises = raises
         self._made: list[_T] = []
         self._error: Exception | None = None
-        self._derived: dict[Callable[[_T], Any], Any] = {}
+        self._derived: dict[Hashable, Any] = {}
 
-    def derived(self, ask: Callable[[_T], _D]) -> _D:
-        """Return what a function says of the value, which it is asked once."""
-        if ask not in self._derived:
-            self._derived[ask] = ask(self.get())
-        said: _D = self._derived[ask]
+    def derived(self, ask: Callable[[_T], _D], key: Hashable = None) -> _D:
+        """Return what a function says of the value, which it is asked once; functions of one key say the same."""
+        key = ask if key is None else key
+        if key not in self._derived:
+            self._derived[key] = ask(self.get())
+        said: _D = self._derived[key]
         return said
 
     def get(self) -> _T:
@@ -121,7 +124,8 @@ class Request:
     def with_room(self, room: int) -> Self:
         """Return the request with no more than so many tokens of output."""
         usual = {"max_output_tokens"} if self.format == RESPONSES else {"max_tokens"}
-        names = {"max_tokens", "max_completion_tokens"} & self.head.keys() or usual
+        limits = ("max_tokens", "max_completion_tokens")
+        names = {name for name in limits if self.head.get(name) is not None} or usual
         return replace(
             self,
             head={**self.head, **dict.fromkeys(names, room)},
@@ -133,12 +137,17 @@ class Request:
         """Return the request with the manner of thinking left to the model, or after that without a word of it.
 
         Which model can think, and in which of the ways there are, no language tells; a caller who asks for reasoning
-        wants an answer first of all. None where nothing is left to be taken away.
+        wants an answer first of all, and is told that the field did not count. None where nothing is left to be taken
+        away.
         """
         asked = self.conversation.get()
         if asked.reasoning is None or asked.reasoning.effort == "none":
             return None
-        less = replace(asked, reasoning=None if asked.reasoning == Reasoning() else Reasoning())
+        less = replace(
+            asked,
+            reasoning=None if asked.reasoning == Reasoning() else Reasoning(),
+            dropped=tuple(dict.fromkeys((*asked.dropped, _REASONING.get(self.format, "reasoning_effort")))),
+        )
         return replace(self, conversation=Once(lambda: less))
 
 
@@ -184,6 +193,13 @@ class Delta:
 
     raw: bytes
     content: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The first word of a provider: those of its headers that the caller may see, by the names that it sees."""
+
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +265,8 @@ class Attempt:
     """0 as well where the price is unknown."""
     dropped: Sequence[str] = ()
     """The caller's fields that had no counterpart in the provider's language."""
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    """What the provider's own headers said that the caller may see, by the names that it sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +320,8 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     answered: Attempt | None = None
     """The attempt whose words are the answer; of a flow, that of its newest phase."""
+    counted: Usage | None = None
+    """The tokens of a prompt that was only to be counted: nobody has used them."""
     status: int = 0
     error: str = ""
 

@@ -11,7 +11,7 @@ from django.db import Error as DatabaseFault
 from django.http import HttpResponse
 
 from accounts.repeats import Answer, KeyReused, Place, Wanted, repeats
-from gateway.errors import CallerError, InvalidRequest, Unavailable
+from gateway.errors import IdempotencyKeyReused, InvalidRequest, Unavailable
 from gateway.exchange import Call
 from gateway.patience import Patience
 from registry.keeper import one_line
@@ -29,13 +29,6 @@ _KEPT_HEADERS: Final = (
 )
 # Refusals that another try may not meet: they are not the answer to what was asked.
 _NOT_FINAL: Final = frozenset({401, 402, 408, 409, 425, 429, 499})
-
-
-class IdempotencyKeyReused(CallerError):
-    """The key of one request was sent with another."""
-
-    status = 409
-    code = "idempotency_key_reused"
 
 
 class Claim:

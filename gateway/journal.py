@@ -32,6 +32,7 @@ def headers(call: Call) -> dict[str, str]:
         "x-tokenhub-provider": last.provider if last else "",
         "x-tokenhub-model": last.model if last else "",
         "x-tokenhub-dropped-params": _listed(last.dropped) if last else "",
+        **(last.upstream if last else {}),
         # a stream's headers are gone before its cost is known
         "x-tokenhub-cost-usd": f"{call.cost_micro / 1_000_000:.6f}"
         if call.attempts and call.is_priced and not call.stream
@@ -115,7 +116,7 @@ def _milliseconds(call: Call) -> float:
 
 def log(call: Call) -> None:
     """Write the line of a call that has ended; at the level of debug with its decision."""
-    last, used = call.last or Attempt("", ""), call.usage
+    last, used = call.last or Attempt("", ""), call.counted or call.usage
     extra: dict[str, Any] = {
         "request_id": call.id,
         "key_id": call.key_id or None,

@@ -39,7 +39,9 @@ def read_body(request: HttpRequest) -> bytes:
         raise
     except (OSError, ParseException) as error:
         hang_up_after_answer(request)
-        raise InvalidRequest(f"The body broke off: {error}.") from error
+        # in other words than the server's own, which quote the bytes that came
+        why = "its chunks are not as HTTP has them" if isinstance(error, ParseException) else "the connection ended"
+        raise InvalidRequest(f"The body broke off: {why}.") from error
     if len(body) > most:
         _discard(request, stream)
         raise too_large

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
+from gateway.conversation import Untranslatable
 from gateway.cooldown import Cooldowns, Cooling, cooldowns
 from gateway.errors import (
     AllCooling,
@@ -21,7 +22,7 @@ from gateway.errors import (
     PromptTooLong,
     Unserviceable,
 )
-from gateway.exchange import COMPLETION, EMBEDDING, Decision, Excluded, Ranked, Request
+from gateway.exchange import COMPLETION, EMBEDDING, RESPONSES, Decision, Excluded, Ranked, Request
 from gateway.metrics import Standings, standings
 from gateway.scoring import STRATEGIES, Candidate, Scored, rank
 from registry.models import Capability
@@ -37,6 +38,8 @@ _ABLE: Final = {
     COMPLETION: (Capability.COMPLETION, Capability.CHAT),
     EMBEDDING: (Capability.EMBEDDING,),
 }
+# Where the prompt stands that is too long, if not in messages.
+_PROMPTS: Final = {COMPLETION: "prompt", EMBEDDING: "input", RESPONSES: "input"}
 _DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
@@ -50,6 +53,8 @@ class Route:
     """Whether the one model is cooling, and this request is to find out if it has recovered."""
     rooms: Mapping[int, int] = field(default_factory=dict)
     """By the key of a model: the tokens of output that it has room for, where the caller asked for more."""
+    missing: Sequence[Excluded] = ()
+    """Models that the caller named, and why they are not on the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ class _Sifted:
         self.excluded: list[Excluded] = []
 
     @classmethod
-    def of(cls, snapshot: Snapshot, request: Request, named: set[int], cooling: Cooldowns, *, tight: bool) -> Self:
+    def of(
+        cls, snapshot: Snapshot, request: Request, named: Mapping[int, str], cooling: Cooldowns, *, tight: bool
+    ) -> Self:
         """Sift all models; with `tight` a window counts if it may hold the prompt and some output, if not all."""
         sifted = cls()
         for model in snapshot.models:
@@ -117,8 +124,9 @@ def route(
     `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
     `AllCooling` and `AllLimited` are not.
     """
+    _check_providers(request.policy.exclude_providers, snapshot)
     tiers = _tiers(request, snapshot)
-    named = {model.pk for tier in tiers for model in tier.models}
+    named = _judged(tiers, request)
     sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
     if not sifted.able and not sifted.cooling:
         sifted = _Sifted.of(snapshot, request, named, cooling, tight=True)
@@ -128,7 +136,9 @@ def route(
     session = request.policy.session
     ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
     if not ranked:
-        raise _decided(_all_cooling(sifted.cooling.values(), cooling.now()), request, snapshot, sifted)
+        refusal = _all_cooling(sifted.cooling.values(), cooling.now())
+        refusal.message += told_of(_missing(request, tiers, sifted.excluded))
+        raise _decided(refusal, request, snapshot, sifted)
     if not sifted.able:
         ranked = ranked[:1]
     by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
@@ -137,7 +147,16 @@ def route(
     left_out = [each for each in sifted.excluded if each.model not in {one.model for one in told}]
     decision = Decision(request.estimate, snapshot.version, told, left_out)
     models = [by_model[pk][1].candidate.model for pk in order]
-    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms)
+    missing = _missing(request, tiers, left_out)
+    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms, missing=missing)
+
+
+def told_of(missing: Sequence[Excluded]) -> str:
+    """Return a sentence about the models that the caller named in vain, after a blank; empty if there are none."""
+    if not missing:
+        return ""
+    told = [f"{each.model}: {each.reason}" for each in missing[:_MOST_TOLD]]
+    return f" What was asked for is left out ({'; '.join(told)})."
 
 
 def is_callable(model: ModelFacts) -> bool:
@@ -157,6 +176,37 @@ def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
     if not tiers or (policy.fallback and not policy.models and request.format != EMBEDDING):
         tiers.append(_Tier(snapshot.models, strategy))
     return tiers
+
+
+def _judged(tiers: Sequence[_Tier], request: Request) -> dict[int, str]:
+    """Return the models that may answer, by their keys, each with what speaks against it, if anything.
+
+    Vectors of different models cannot be compared, so of several only those count that are the first one elsewhere:
+    their providers call them the same, but for what stands before a slash.
+    """
+    models = [model for tier in tiers for model in tier.models]
+    is_vectors = request.format == EMBEDDING
+    return {model.pk: _other_vectors(model, models[0]) if is_vectors else "" for model in models}
+
+
+def _other_vectors(model: ModelFacts, first: ModelFacts) -> str:
+    here, there = (each.name.rpartition("/")[2].lower() for each in (model, first))
+    return "" if here == there else f"makes other vectors than {first.id}: it is {model.name}, not {first.name}"
+
+
+def _missing(request: Request, tiers: Sequence[_Tier], excluded: Sequence[Excluded]) -> list[Excluded]:
+    count = len(request.policy.models) + bool(request.model and request.model != AUTO)
+    named = {model.id for tier in tiers[:count] for model in tier.models}
+    return [each for each in excluded if each.model in named]
+
+
+def _check_providers(names: Iterable[str], snapshot: Snapshot) -> None:
+    """Raise for a provider that does not exist: who misspells one would send there what must not go there."""
+    unknown = next((name for name in names if name not in snapshot.providers), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, {model.provider.name for model in snapshot.models}, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise InvalidRequest(f"No provider of a model is named {unknown!r}.{hint}", param="exclude_providers")
 
 
 def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:
@@ -184,15 +234,16 @@ def _defect(model: ModelFacts) -> str:
     return next((reason for stands, reason in defects if stands), "")
 
 
-def _obstacle(model: ModelFacts, request: Request, named: set[int]) -> str:
+def _obstacle(model: ModelFacts, request: Request, named: Mapping[int, str]) -> str:
     """Return the one reason, other than its size, why a model cannot serve a request; empty if it can."""
     if defect := _defect(model):
         return defect
     policy, provider = request.policy, model.provider
+    unwanted = named.get(model.pk, _NOT_NAMED)
     dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
     light = policy.min_weight is not None and model.weight < policy.min_weight
     obstacles = (
-        (model.pk not in named, _NOT_NAMED),
+        (bool(unwanted), unwanted),
         (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
         (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
         (dear, f"costs more than {policy.max_cost} per 1k"),
@@ -237,17 +288,34 @@ def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
     return kind(f"Every model that could serve is cooling down ({first.reason}).", retry_after=wait)
 
 
-def _nobody(request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: set[int]) -> GatewayError:
+def _nobody(
+    request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: Mapping[int, str]
+) -> GatewayError:
     """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
     windows = [model.context_size for model in snapshot.models if not _obstacle(model, request, named)]
     if windows:
         return PromptTooLong(
             f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"
             f" {request.estimate} tokens and room for an answer.",
-            param="messages",
+            param=_PROMPTS.get(request.format, "messages"),
         )
-    told = [f"{each.model}: {each.reason}" for each in excluded if each.reason != _NOT_NAMED]
-    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-    reasons = "; ".join(told[:_MOST_TOLD] + more) or "the registry is empty"
+    told = [each for each in excluded if each.reason != _NOT_NAMED]
+    fault = _fault(request)
+    if isinstance(fault, InvalidRequest) and any(each.reason == str(fault) for each in told):
+        return InvalidRequest(fault.message, param=fault.param)
     kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
-    return kind(f"No model can serve this request ({reasons}).")
+    reasons = [f"{each.model}: {each.reason}" for each in told]
+    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    said = "; ".join(reasons[:_MOST_TOLD] + more) or "the registry is empty"
+    is_alone = bool(told) and all(each.reason == str(fault) for each in told)
+    param = fault.field if isinstance(fault, Untranslatable) and is_alone else None
+    return kind(f"No model can serve this request ({said}).", param=param)
+
+
+def _fault(request: Request) -> Untranslatable | InvalidRequest | None:
+    """Return what keeps a request from being told in another format."""
+    try:
+        request.conversation.get()
+    except (Untranslatable, InvalidRequest) as fault:
+        return fault
+    return None

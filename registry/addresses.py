@@ -102,6 +102,11 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     return _spelled(host), int(port)
 
 
+def entry(host: str, port: int) -> str:
+    """Return the `host:port` that lists an `endpoint`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_listed(where: tuple[str, int], entries: Iterable[str]) -> bool:
     """Whether an `endpoint` is among `host:port` entries; entries that are none count for nothing."""
     for entry in entries:

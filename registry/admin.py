@@ -53,10 +53,10 @@ class ModelAdmin(RowAdmin):
         "weight",
         "cost_per_1k",
         "ranks_by",
-        "context_size",
         "enabled",
         "cooling",
         "test",
+        "context_size",
         "can",
     ]
     list_editable = ["weight", "cost_per_1k", "enabled"]

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.forms.models import model_to_dict
 
 from registry import addresses
-from registry.models import CAPABILITIES_RULE, Capability, Model, Provider, ProviderType
+from registry.models import CAPABILITIES_RULE, Capability, Model, Provider, ProviderType, default_capabilities
 from registry.presets import PRESETS, Preset
 from registry.validators import validate_base_url
 from vault.crypto import KeyProblem, Unopenable
@@ -74,7 +74,8 @@ class ProviderFields(forms.ModelForm[Provider]):
     preset = forms.ChoiceField(
         required=False,
         choices=[("", "none"), *((name, preset.title) for name, preset in PRESETS.items())],
-        help_text="A service that is known: fills in those of the fields below that are empty.",
+        help_text="A service that is known: fills in those of the fields below that are empty. An address that "
+        "only you know is yours to give.",
     )
     unsupported = NamesField(
         required=False,
@@ -113,6 +114,8 @@ class ProviderFields(forms.ModelForm[Provider]):
     def clean(self) -> dict[str, Any]:
         """Refuse to lead a key away."""
         cleaned = super().clean() or self.cleaned_data
+        if "base_url" in self.errors:  # or else the row would miss the address that was refused
+            self.instance.base_url = self.data.get(self.add_prefix("base_url"), "")
         self.check_destination(cleaned)
         return cleaned
 
@@ -174,7 +177,12 @@ def _private_reason(url: str) -> str:
     host, port = addresses.endpoint(url)
     address = addresses.literal(host)
     listed = addresses.is_listed((host, port), settings.TOKENHUB_PRIVATE_UPSTREAMS)
-    return addresses.verdict(address, private_allowed=listed) if address else ""
+    if address is None:
+        return ""
+    reason = addresses.verdict(address, private_allowed=listed)
+    if not reason or addresses.verdict(address, private_allowed=True):
+        return reason
+    return f"{reason}; the entry for this URL is {addresses.entry(host, port)}, as a host is matched as it is written"
 
 
 def _texts(preset: Preset) -> dict[str, str]:
@@ -206,7 +214,15 @@ def _is_key_of(secret: Secret, text: str) -> bool:
 class ModelFields(forms.ModelForm[Model]):
     """A model as a browser edits it."""
 
+    name = forms.CharField(
+        label="name at the provider",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Empty: the id.",
+    )
     capabilities = forms.MultipleChoiceField(
+        initial=default_capabilities,
         choices=Capability.choices,
         widget=forms.CheckboxSelectMultiple,
         help_text=CAPABILITIES_RULE,
@@ -216,6 +232,13 @@ class ModelFields(forms.ModelForm[Model]):
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="Further names, separated by commas. Models may share one: the best of them answers.",
     )
+
+    def clean(self) -> dict[str, Any]:
+        """Let a model have the name of its id where none is given, as in a file."""
+        cleaned = super().clean() or self.cleaned_data
+        if not cleaned.get("name", "-"):
+            cleaned["name"] = cleaned.get("public_id", "")
+        return cleaned
 
 
 class MergesEdits(forms.ModelForm[Any]):

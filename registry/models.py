@@ -15,7 +15,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from registry.cooling import CoolingRow  # noqa: F401 - Django looks for tables here
-from registry.providers import LimitField, Provider, ProviderType
+from registry.providers import LimitField, Provider, ProviderType, ReasoningBack
 from registry.validators import (
     OWN_PREFIX,
     validate_alias,
@@ -37,6 +37,7 @@ __all__ = [
     "Model",
     "Provider",
     "ProviderType",
+    "ReasoningBack",
     "Stamp",
     "Strategy",
     "default_capabilities",

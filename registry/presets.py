@@ -88,6 +88,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
                 "service_tier",
                 "messages[].name",
                 "messages[].reasoning_content",
+                "messages[].thinking_blocks",
             ],
             "limit_field": "max_tokens",
             "endpoints": ["chat", "embeddings"],
@@ -103,23 +104,27 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "endpoints": _LIKE_OPENAI,
         },
     ),
-    # Source: DeepSeek's API reference: max_completion_tokens is ignored.
+    # Source: DeepSeek's API reference: max_completion_tokens is ignored; "Thinking Mode": with tools, a message of the
+    # assistant without its reasoning_content is answered with 400.
     "deepseek": Preset(
         "DeepSeek",
         {
             "type": "openai",
             "base_url": "https://api.deepseek.com/v1",
             "limit_field": "max_tokens",
+            "reasoning_back": "reasoning_content",
             "endpoints": ["chat"],
         },
     ),
     # Source: Google's documentation of the Gemini API, "OpenAI compatibility"; unknown names are answered with 400.
+    # "Thought signatures": so is a call of a newer model without its own.
     "gemini": Preset(
         "Gemini",
         {
             "type": "openai",
             "base_url": "https://generativelanguage.googleapis.com/v1beta/openai",
             "unsupported": ["frequency_penalty", "seed", "store", "metadata"],
+            "reasoning_back": "thought_signature",
             "endpoints": ["chat", "embeddings"],
         },
     ),

@@ -50,7 +50,16 @@ class ProviderAdmin(RowAdmin):
         (
             "What differs",
             {
-                "fields": ["auth_header", "path", "query", "unsupported", "limit_field", "cache_control", "endpoints"],
+                "fields": [
+                    "auth_header",
+                    "path",
+                    "query",
+                    "unsupported",
+                    "limit_field",
+                    "cache_control",
+                    "reasoning_back",
+                    "endpoints",
+                ],
                 "description": "Where a service that speaks the language of this type departs from it. All of it is "
                 "empty for OpenAI and Anthropic themselves.",
             },

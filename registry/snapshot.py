@@ -18,6 +18,9 @@ from vault.models import SecretMissing
 UNREADABLE = (TypeError, ValueError, ArithmeticError)  # how fields refuse what SQLite lets raw SQL put into a column
 
 
+ReasoningWay = Literal["", "reasoning_content", "thought_signature"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
     """A provider as the gateway calls it. Timeouts are seconds."""
@@ -49,6 +52,8 @@ class ProviderFacts:
     """Where it takes the most tokens of a chat's answer; empty where the caller chooses."""
     cache_control: bool = False
     """Whether it takes Anthropic's hints for the cache in chats."""
+    reasoning_back: ReasoningWay = ""
+    """How it takes back the reasoning of earlier turns in chats; empty where it does not."""
     endpoints: frozenset[str] = frozenset()
     """What it has of `chat`, `completions`, `embeddings` and `responses`."""
 
@@ -103,6 +108,8 @@ class Snapshot:
     models: tuple[ModelFacts, ...]
     aliases: Mapping[str, AliasFacts] = field(default_factory=dict, hash=False)
     """The rows by name; what is only a name that models carry is not among them, see `alias`."""
+    providers: frozenset[str] = frozenset()
+    """The names of the providers that models have, those of a part being those of the whole."""
     closed: frozenset[str] = frozenset()
     """Names of aliases that are disabled or empty: no caller can use them, even where models carry them."""
     _by_id: Mapping[str, ModelFacts] = field(init=False, repr=False, compare=False)
@@ -123,6 +130,8 @@ class Snapshot:
         object.__setattr__(self, "_by_id", MappingProxyType(by_id))
         object.__setattr__(self, "_groups", MappingProxyType(groups))
         object.__setattr__(self, "_parts", {})
+        if not self.providers:
+            object.__setattr__(self, "providers", frozenset(model.provider.name for model in self.models))
 
     @property
     def names(self) -> list[str]:
@@ -145,7 +154,8 @@ class Snapshot:
             models = tuple(model for model in self.models if model.pk in seen)
             rest = {name: _as_before(alias, seen) for name, alias in self.aliases.items()}
             aliases = {name: alias for name, alias in rest.items() if alias.targets}
-            self._parts[names] = Snapshot(self.version, models, aliases, self.closed | (rest.keys() - aliases.keys()))
+            closed = self.closed | (rest.keys() - aliases.keys())
+            self._parts[names] = Snapshot(self.version, models, aliases, providers=self.providers, closed=closed)
         return self._parts[names]
 
     def alias(self, name: str) -> AliasFacts | None:
@@ -167,7 +177,7 @@ def read_picture(old: Snapshot | None = None) -> tuple[Snapshot, tuple[str, ...]
     models, faults = _models(old)
     aliases, closed, further = _aliases(models, old)
     found = tuple(sorted(models.values(), key=lambda model: model.id))
-    return Snapshot(version, found, aliases, closed), (*faults, *further)
+    return Snapshot(version, found, aliases, closed=closed), (*faults, *further)
 
 
 def _models(old: Snapshot | None) -> tuple[dict[int, ModelFacts], Iterable[str]]:
@@ -273,6 +283,7 @@ def _provider_facts(row: Provider) -> ProviderFacts:
         unsupported=tuple(row.unsupported or ()),
         limit_field=cast(Literal["", "max_tokens", "max_completion_tokens"], row.limit_field),
         cache_control=row.cache_control,
+        reasoning_back=cast(ReasoningWay, row.reasoning_back),
         endpoints=row.known_endpoints,
     )
 

@@ -70,6 +70,8 @@ def validate_base_url(value: str) -> None:
     # what the parsers of URLs read in different ways (backslashes, percent signs, wide digits) hides where it leads
     if not _HOST.fullmatch(re.sub(r":[0-9]*$", "", parts.netloc)):
         raise ValidationError("The host is a name in ASCII letters, an IPv4 address or an IPv6 address in brackets.")
+    if parts.netloc.startswith("RESOURCE."):
+        raise ValidationError("Put the name of your own resource in the place of RESOURCE.")
     if (address := literal(parts.hostname)) is not None and is_forbidden(address):
         raise ValidationError("This is a link-local, metadata or reserved address, which is never called.")
 

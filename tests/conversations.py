@@ -139,8 +139,8 @@ def joined(pieces: Iterable[Piece | Finish]) -> list[Piece | Finish]:
     together: list[Piece | Finish] = []
     for piece in pieces:
         match together[-1] if together else None, piece:
-            case Words(before, is_refusal), Words(text, same) if is_refusal == same:
-                together[-1] = Words(before + text, is_refusal)
+            case Words(before, kind), Words(text, same) if kind == same:
+                together[-1] = Words(before + text, kind)
             case Thinking(before, "", ""), Thinking(text, "", "") if before and text:
                 together[-1] = Thinking(before + text)
             case CallArguments(index, before), CallArguments(same, text) if index == same:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import requests
 
-from gateway import errors, idempotency
+from gateway import errors
 from registry.config import read_and_check
 from registry.config.schema import ALIAS, MODEL, PROVIDER
 from tests.server import ROOT, Gateway
@@ -41,6 +41,17 @@ def test_it_works() -> None:
         "curl http://localhost:8080/v1/chat/completions",
     ):
         assert words in README
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_table_has_a_head_and_as_many_columns_in_every_row(path: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        rows = table.splitlines()
+        assert len(rows) > 2, table
+        assert re.fullmatch(r"\|(?:\s*:?-+:?\s*\|)+", rows[1]), table
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+        assert len(columns) == 1, table
 
 
 def test_every_setting_is_in_the_table() -> None:
@@ -84,7 +95,7 @@ def test_every_field_of_the_file_is_in_a_table(title: str, fields: dict[str, obj
 
 
 def test_every_error_is_in_the_table() -> None:
-    kinds = [kind for module in (errors, idempotency) for _, kind in inspect.getmembers(module, inspect.isclass)]
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
     classes = [kind for kind in kinds if issubclass(kind, errors.GatewayError)]
     told = set(re.findall(r"`([a-z_]+)`", section("The API").split("| status | code |")[1].split("\n\n")[0]))
     assert {kind.code for kind in classes} == told

@@ -9,7 +9,7 @@ import orjson
 
 from gateway import tokens
 from gateway.adapters import addressing
-from gateway.adapters.base import HttpAdapter
+from gateway.adapters.base import HttpAdapter, once_written
 from gateway.adapters.transport import Outgoing
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import InvalidRequest
@@ -19,6 +19,7 @@ from registry.models import Capability
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _VERSION: Final = "2023-06-01"
+_BETA: Final = "anthropic-beta"
 
 
 class AnthropicAdapter(HttpAdapter):
@@ -64,11 +65,13 @@ class AnthropicAdapter(HttpAdapter):
 
     def _post(self, request: Request, model: ModelFacts, endpoint: str, body: bytes) -> Outgoing:
         where = addressing.url(model.provider, _root(model.provider), endpoint, model=model.name)
-        return Outgoing(where, {**_headers(model.provider), **request.forwarded}, body)
+        return Outgoing(where, {**_headers(model.provider), **_forwarded(request, model.provider)}, body)
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:
-        """Return what a translation leaves out, and what the provider refuses of it."""
+        """Return what a translation leaves out or a limit changes, and what the provider refuses of it."""
         lost = super().dropped(request, model)
+        if self.relays(request, model) and messages.thinking_within(request, _room(request, model)):
+            lost = (*lost, "thinking")
         refused = model.provider.unsupported
         if not refused:
             return lost
@@ -85,7 +88,8 @@ class AnthropicAdapter(HttpAdapter):
         """Ask how many tokens a message takes, which costs nothing; None for what is no message."""
         if not self.relays(request, model):
             return None
-        return self._post(request, model, "messages/count_tokens", messages.write_question(request, model.name))
+        question = messages.write_question(request, model.name, unsupported=model.provider.unsupported)
+        return self._post(request, model, "messages/count_tokens", question)
 
     def reader(self, request: Request, model: ModelFacts) -> anthropic_stream.StreamReader:
         """Return a reader of Anthropic's events."""
@@ -113,8 +117,11 @@ def _form_tool(request: Request, model: ModelFacts) -> str:
 
 
 def _message(request: Request, model: ModelFacts) -> dict[str, Any]:
-    asked = request.conversation.get()
-    return anthropic.write_conversation(asked, model=model.name, stream=request.stream, **_told(asked, model))
+    def write(conversation: Conversation) -> dict[str, Any]:
+        told = _told(conversation, model)
+        return anthropic.write_conversation(conversation, model=model.name, stream=request.stream, **told)
+
+    return once_written(write, request, model)
 
 
 def _room(request: Request, model: ModelFacts) -> int:
@@ -124,6 +131,17 @@ def _room(request: Request, model: ModelFacts) -> int:
 def _root(provider: ProviderFacts) -> str:
     version = "" if urlsplit(provider.base_url).path.rstrip("/").endswith("/v1") else "/v1"
     return f"{provider.base_url}{version}"
+
+
+def _forwarded(request: Request, provider: ProviderFacts) -> dict[str, str]:
+    """Return the caller's headers but for those that the provider's row sets; the betas of both stand together."""
+    own = {name.lower(): value for name, value in provider.extra_headers}
+    told = {
+        name: value for name, value in request.forwarded.items() if name not in {*own, provider.auth_header.lower()}
+    }
+    if _BETA in request.forwarded:
+        told[_BETA] = ",".join(filter(None, [own.get(_BETA), request.forwarded[_BETA]]))
+    return told
 
 
 def _headers(provider: ProviderFacts) -> dict[str, str]:

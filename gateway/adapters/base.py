@@ -2,23 +2,39 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from gateway import beside
 from gateway.adapters.transport import Outgoing, Reply, Transport
 from gateway.conversation import Conversation, Piece, Untranslatable
 from gateway.errors import Broken, InvalidRequest, ProviderFailure, ReasoningRefused, Rejected, TimedOut
-from gateway.exchange import Delta, Finish, Request, Usage
+from gateway.exchange import MESSAGES, RESPONSES, Delta, Finish, Heard, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import failures, sse
 from gateway.wire.fields import load
 from gateway.wire.formats import RELAYS, new_writer
+from gateway.wire.openai import DONE
+from gateway.wire.passing import Passing, Seen
 from gateway.wire.pieces import StreamReader
 from registry.snapshot import ModelFacts, ProviderFacts
 
 _MAX_ERROR_BYTES: Final = 1024 * 1024
-_OF_REASONING: Final = re.compile(r"reasoning|thinking|effort", re.IGNORECASE)
+# An error of a chat has no one shape: what other servers send there is told anew in OpenAI's.
+_ENDED_BY_ERRORS: Final = frozenset({MESSAGES, RESPONSES})
+# By the name of a field for it, or as what is not supported: the text of a caller may have these words as well.
+_OF_REASONING: Final = re.compile(
+    r"\b(?:reasoning|thinking)[_.]\w|\b(?:reasoning effort|effort (?:parameter|level)|thinking (?:level|budget|mode))\b"
+    r"|\bbudget_tokens\b|[\"'`](?:effort|thinking|reasoning)[\"'`]|(?:^|: )(?:reasoning|thinking|effort):"
+    r"|\b(?:support|enable|allow|permit|accept)\w*\b[^.]{0,40}\b(?:reasoning|thinking)\b"
+    r"|\b(?:reasoning|thinking)\b[^.]{0,40}\b(?:support|enable|allow|permit|accept)",
+    re.IGNORECASE,
+)
+
+_SHOWN_AS: Final = dict.fromkeys(("request-id", "x-request-id"), "x-tokenhub-upstream-request-id")
+_LIMITS: Final = "anthropic-ratelimit-"
+_PLAIN: Final = re.compile(r"[!-~]{1,200}")
 
 
 class Adapter(ABC):
@@ -27,11 +43,12 @@ class Adapter(ABC):
     @abstractmethod
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish | Usage]:
+    ) -> Generator[Heard | Delta | Finish | Usage]:
         """Yield the pieces of one answer and one `Finish` before the last of them; raises `ProviderFailure`.
 
-        A `Usage` among them is what has been told so far, for an answer that comes to no end. A whole answer is one
-        piece. The connection is closed however the iteration ends.
+        What was `Heard` of the provider's headers comes first. A `Usage` among the rest is what has been told so far,
+        for an answer that comes to no end. A whole answer is one piece. The connection is closed however the iteration
+        ends.
         """
 
     def probe(self, provider: ProviderFacts) -> Outgoing | None:
@@ -82,9 +99,11 @@ class HttpAdapter(Adapter):
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
-    ) -> Generator[Delta | Finish | Usage]:
+    ) -> Generator[Heard | Delta | Finish | Usage]:
         """Send the request and read the reply."""
-        with transport.send(self.outgoing(request, model), model.provider, patience) as reply:
+        asked = beside.run(request.rest, self.outgoing, request, model)
+        with transport.send(asked, model.provider, patience) as reply:
+            yield Heard(dict(_shown(reply.headers, is_relayed=self.relays(request, model))))
             if reply.status != 200:
                 raise self._failure(reply, request, model)
             if request.stream and "json" in reply.headers.get("content-type", ""):
@@ -112,14 +131,7 @@ class HttpAdapter(Adapter):
 
     def _failure(self, reply: Reply, request: Request, model: ModelFacts) -> ProviderFailure:
         """Return what the status and the words of a refusal mean."""
-        key = model.provider.key
-        failure = failures.classify(
-            reply.status,
-            reply.headers,
-            reply.whole(_MAX_ERROR_BYTES),
-            provider=model.provider.name,
-            secret=key.reveal() if key else "",
-        )
+        failure = refused(reply, model)
         if not isinstance(failure, Rejected) or not _OF_REASONING.search(failure.message):
             return failure
         if self.relays(request, model) or request.conversation.get().reasoning is None:
@@ -137,6 +149,37 @@ class HttpAdapter(Adapter):
     @abstractmethod
     def read_answer(self, raw: bytes, request: Request, model: ModelFacts) -> Iterable[Piece | Finish]:
         """Return the pieces of a whole answer to a request, in the provider's language."""
+
+
+def once_written(
+    write: Callable[[Conversation], dict[str, Any]], request: Request, model: ModelFacts
+) -> dict[str, Any]:
+    """Return the body for a model, which is written once although it is looked at twice if its row refuses fields."""
+    if not model.provider.unsupported:
+        return write(request.conversation.get())
+    return request.conversation.derived(write, ("body", model.pk))
+
+
+def _shown(headers: Mapping[str, str], *, is_relayed: bool) -> Iterator[tuple[str, str]]:
+    """Yield what a caller may see of a provider's headers: its id of the request, and in its language the limits."""
+    for name, value in headers.items():
+        known = _SHOWN_AS.get(name.lower(), "")
+        if is_relayed and name.lower().startswith(_LIMITS):
+            known = name.lower()
+        if known and _PLAIN.fullmatch(value):
+            yield known, value
+
+
+def refused(reply: Reply, model: ModelFacts) -> ProviderFailure:
+    """Return the failure that a reply other than 200 stands for, without the key if it is quoted."""
+    key = model.provider.key
+    return failures.classify(
+        reply.status,
+        reply.headers,
+        reply.whole(_MAX_ERROR_BYTES),
+        provider=model.provider.name,
+        secret=key.reveal() if key else "",
+    )
 
 
 def written(
@@ -168,7 +211,7 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     passing = relay.passing(request)
     try:
         for event in events(reply):
-            seen = passing.read(event)
+            seen = _seen(passing, event, request)
             if seen.tells is not None:
                 yield seen.tells
             if not seen.hidden:
@@ -182,6 +225,16 @@ def relayed(reply: Reply, request: Request) -> Generator[Delta | Finish | Usage]
     yield passing.close()
 
 
+def _seen(passing: Passing, event: bytes, request: Request) -> Seen:
+    """Return what an event says; a failure that it tells of has the event with it, where that can end a stream."""
+    try:
+        return passing.read(event)
+    except ProviderFailure as failure:
+        if request.format in _ENDED_BY_ERRORS:
+            failure.event = event
+        raise
+
+
 def _no_stream(reply: Reply) -> ProviderFailure:
     """Return what JSON stands for where a stream was asked for: the error in it, if there is one."""
     error = load(reply.whole(_MAX_ERROR_BYTES)).get("error")
@@ -189,9 +242,20 @@ def _no_stream(reply: Reply) -> ProviderFailure:
 
 
 def events(reply: Reply) -> Iterator[bytes]:
-    """Yield the events of a stream, each as it came."""
+    """Yield the events of a stream, each as it came.
+
+    The last may come without its blank line, and then it gets one. Half an event is not passed on: it would run
+    together with the error that tells of the end.
+    """
     splitter = sse.EventSplitter()
     for piece in reply.pieces():
         yield from splitter.feed(piece)
-    if rest := splitter.rest():
-        yield rest
+    rest = splitter.rest()
+    if _is_whole(sse.data_of(rest)):
+        yield sse.ended(rest)
+
+
+def _is_whole(data: bytes) -> bool:
+    with suppress(Broken):
+        return data == DONE or bool(load(data))
+    return False

@@ -1,8 +1,9 @@
 """The built-in provider `echo`: answers from the prompt itself, without a network. For trying out and for load tests.
 
 The last message is the answer, word by word, each word counted as a token. It may steer the answer with marks at its
-beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Embeddings
-are near each other for texts that share words.
+beginning: `[delay=0.2]` waits so many seconds before each word, `[length=50]` makes it so many words long. Asked by the
+system to choose in the form `{"choice": 1}`, as the judge of a vote is, it takes the first. Embeddings are near each
+other for texts that share words.
 """
 
 import base64
@@ -10,7 +11,7 @@ import hashlib
 import math
 import re
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
@@ -19,16 +20,18 @@ import orjson
 
 from gateway.adapters.base import Adapter, written
 from gateway.adapters.transport import Transport
-from gateway.conversation import Piece, Text, Untranslatable, Words
+from gateway.conversation import Conversation, Piece, Text, Untranslatable, Words
 from gateway.exchange import EMBEDDING, Delta, Finish, Request, Usage
 from gateway.patience import Patience
 from gateway.wire import embeddings
 from registry.snapshot import ModelFacts
 
 _MARK: Final = re.compile(r"\s*\[(delay|length)=(\d{1,6}(?:\.\d{1,3})?)\]\s*")
+_CHOICE: Final = '{"choice": 1}'
 _MOST_WORDS: Final = 100_000
 _DIMENSIONS: Final = 256
 _MOST_DIMENSIONS: Final = 4096
+_MOST_NUMBERS: Final = 2048 * _DIMENSIONS  # of all vectors together; OpenAI takes 2,048 inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,28 @@ class EchoAdapter(Adapter):
     def obstacle(self, request: Request, model: ModelFacts) -> str:
         """Return what other adapters would, or what is asked for and cannot be made: JSON, or vectors of any length."""
         if self.relays(request, model):
-            is_too_long = (request.fields.get("dimensions") or 0) > _MOST_DIMENSIONS
-            return f"`dimensions` is more than {_MOST_DIMENSIONS}" if is_too_long else ""
+            return _too_many_numbers(request)
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
+
+    def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
+        """Return what an echo does not heed of how it is to end or to call."""
+        lost = {"stop": bool(conversation.stop), "tool_choice": conversation.forces_nothing}
+        return tuple(name for name, is_lost in lost.items() if is_lost)
 
     def answer(
         self, request: Request, model: ModelFacts, patience: Patience, transport: Transport
     ) -> Generator[Delta | Finish | Usage]:
         """Yield the words of the last message in the caller's format, or vectors of the inputs."""
         if self.relays(request, model):
-            yield from _embedded(request, model)
+            yield from _embedded(request, model, patience)
             return
         yield from written(_pieces(request, patience), request, model)
 
 
 def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
-    script = _script(_last_text(request))
+    is_to_choose = any(_CHOICE in said.text for said in request.conversation.get().system)
+    script = _script(_CHOICE if is_to_choose else _last_text(request))
     words = script.words[: request.max_tokens]
     if not request.stream:
         patience.pause(script.delay * len(words))
@@ -78,9 +86,21 @@ def _pieces(request: Request, patience: Patience) -> Iterator[Piece | Finish]:
     yield Finish(reason, Usage(uncached=request.estimate, output=len(words)))
 
 
-def _embedded(request: Request, model: ModelFacts) -> Iterator[Delta | Finish]:
+def _too_many_numbers(request: Request) -> str:
+    """Return what makes the vectors that are asked for larger than the hub can make beside its streams."""
+    dimensions = request.fields.get("dimensions") or _DIMENSIONS
+    if dimensions > _MOST_DIMENSIONS:
+        return f"`dimensions` is more than {_MOST_DIMENSIONS}"
+    is_too_much = dimensions * len(embeddings.inputs(request.fields)) > _MOST_NUMBERS
+    return f"`dimensions` times the inputs is more than {_MOST_NUMBERS}" if is_too_much else ""
+
+
+def _embedded(request: Request, model: ModelFacts, patience: Patience) -> Iterator[Delta | Finish]:
     given = [one if isinstance(one, str) else " ".join(map(str, one)) for one in embeddings.inputs(request.fields)]
-    vectors = [_vector(text, request.fields.get("dimensions") or _DIMENSIONS) for text in given]
+    vectors = []
+    for text in given:
+        vectors.append(_vector(text, request.fields.get("dimensions") or _DIMENSIONS))
+        patience.give_way()
     used = sum(len(text.split()) for text in given)
     is_packed = request.fields.get("encoding_format") == "base64"
     told = [base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist() for vector in vectors]

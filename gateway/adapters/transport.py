@@ -46,14 +46,7 @@ class Transport:
 
         Redirects are not followed: they are replies like any other.
         """
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "User-Agent": "tokenhub",
-            **dict(provider.extra_headers),
-            **outgoing.headers,
-        }
+        post = _prepared(outgoing, provider)
         session = self._session(provider)
         # Where sockets do not give way, their own timeouts must serve for the exact ones of `patience`.
         timeouts = (provider.connect_timeout, None if patience.is_cooperative else provider.first_byte_timeout)
@@ -61,7 +54,6 @@ class Transport:
         environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
         late = TimedOut(f"{provider.name} did not begin to answer in time.")
         try:
-            post = requests.Request(outgoing.method, outgoing.url, headers=headers, data=outgoing.body).prepare()
             with patience.limit(provider.first_byte_timeout, late), dialing.noting_when_sent(patience):
                 # past `Session.send`, which reads the whole body of a redirect even where it is not to follow it
                 response = session.get_adapter(outgoing.url).send(post, **environment)
@@ -150,6 +142,22 @@ class _DialingAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+
+def _prepared(outgoing: Outgoing, provider: ProviderFacts) -> requests.PreparedRequest:
+    """Return the request to send; only an address that no URL can have is the provider's fault, all else is ours."""
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": "tokenhub",
+        **dict(provider.extra_headers),
+        **outgoing.headers,
+    }
+    try:
+        return requests.Request(outgoing.method, outgoing.url, headers=headers, data=outgoing.body).prepare()
+    except requests.exceptions.InvalidURL as error:
+        raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
 
 
 def _open_session(*, private_allowed: bool) -> requests.Session:

@@ -26,7 +26,7 @@ from gateway.openapi.schemas import (
 _COUNT: Final = whole(minimum=0)
 _DECISION: Final = {"tokenhub": ref("Decision")}
 _DETAILS: Final = {
-    "prompt_tokens_details": thing({"cached_tokens": _COUNT}),
+    "prompt_tokens_details": thing({"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}),
     "completion_tokens_details": thing({"reasoning_tokens": _COUNT}),
 }
 _COUNTS: Final = {"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT, **_DETAILS}
@@ -242,7 +242,15 @@ _OPENAI_MODEL: Final = thing(
     {"id": text(), "object": constant("model"), "created": whole("Unix seconds."), "owned_by": text("The provider.")}
 )
 _ANTHROPIC_MODEL: Final = thing(
-    {"type": constant("model"), "id": text(), "display_name": text(), "created_at": text(format="date-time")}
+    {
+        "type": constant("model"),
+        "id": text(),
+        "display_name": text(),
+        "created_at": text(format="date-time"),
+        "lifecycle": constant("active"),
+        "max_input_tokens": or_null(whole()),
+        "max_tokens": or_null(whole()),
+    }
 )
 _HEALTH: Final = {"status": among(("ready", "degraded", "unavailable")), "reasons": listed(text())}
 _OTHERS: Final[Mapping[str, Schema]] = {
@@ -252,7 +260,7 @@ _OTHERS: Final[Mapping[str, Schema]] = {
         thing(
             {
                 "data": listed(_ANTHROPIC_MODEL),
-                "has_more": constant(value=False),
+                "has_more": switch(),
                 "first_id": or_null(text()),
                 "last_id": or_null(text()),
             }

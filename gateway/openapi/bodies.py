@@ -89,7 +89,7 @@ _COMPLETION: Final = {
     "model": _MODEL,
     "stream": _STREAM,
     **_STREAM_OPTIONS,
-    "max_tokens": _TOKENS,
+    "max_tokens": whole("The most tokens of the answer; 0, with `echo`, at models for completions only.", minimum=0),
     **_SAMPLING,
     **_TOP_K,
     "stop": _STOP,
@@ -122,7 +122,10 @@ _ALONE: Final = {"disable_parallel_tool_use": switch()}
 _MESSAGE: Final = {
     "messages": listed(ref("Message"), "What was said so far.", minItems=1),
     "model": _MODEL,
-    "max_tokens": whole("The most tokens of the answer; as many as the model can where it is left out.", minimum=1),
+    "max_tokens": whole(
+        "The most tokens of the answer; as many as there is room for by default, 0 to fill a cache.",
+        minimum=0,
+    ),
     "system": either(text(), listed(ref("MessageText")), about="What the system says."),
     "stream": _STREAM,
     **_SAMPLING,

@@ -38,6 +38,7 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "x-tokenhub-attempts": whole("How many tries at providers there were.", minimum=0),
     "x-tokenhub-provider": text("The provider that answered, or the last that did not."),
     "x-tokenhub-model": text("The model that answered, or the last that did not."),
+    "x-tokenhub-upstream-request-id": text("The provider's own id of the request."),
     "x-tokenhub-dropped-params": text("Fields that were left out or changed, between commas."),
     "x-tokenhub-cost-usd": text("US dollars; of a whole answer only.", pattern=r"^\d+\.\d{6}$"),
     **{

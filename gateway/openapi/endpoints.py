@@ -7,7 +7,8 @@ from typing import Any, Final
 from gateway import errors
 from gateway.openapi import refusals
 from gateway.openapi.refusals import Kinds
-from gateway.openapi.schemas import Schema, constant, ref, text
+from gateway.openapi.schemas import Schema, constant, ref, text, whole
+from gateway.wire.anthropic import MOST_MODELS
 
 OPENAI: Final = "OpenAIError"
 ANTHROPIC: Final = "AnthropicError"
@@ -62,10 +63,18 @@ _VERSION: Final = {
 }
 _BETA: Final = {"name": "anthropic-beta", "in": "header", "required": False, "schema": text()}
 _OF_ANTHROPIC: Final = (
-    _VERSION | {"description": "Goes to Anthropic's models as it came."},
-    _BETA | {"description": "Goes to Anthropic's models as it came."},
+    _VERSION | {"description": "Goes to Anthropic's models as it came, like all headers of this kind."},
+    _BETA | {"description": "Goes to Anthropic's models as it came, beside the betas of the provider's row."},
 )
 _CHOOSES_SHAPE: Final = (_VERSION | {"description": "Any value asks for Anthropic's shape."},)
+_PAGES: Final = tuple(
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": f"In Anthropic's shape: {told}"}
+    for name, schema, told in (
+        ("limit", whole(minimum=1, maximum=MOST_MODELS), "how many at most; all, where it is left out."),
+        ("after_id", text(), "only those that come after this id."),
+        ("before_id", text(), "only those that come before this id."),
+    )
+)
 _MESSAGE_EVENTS: Final = tuple(
     (name, ref("MessageEvent"))
     for name in (
@@ -151,12 +160,13 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         name="count-tokens",
         tag=_GENERATION,
         summary="How many tokens a message would take",
-        about="As the provider counts them that would answer, where it does so; else an estimate.",
+        about="As the provider counts them that would answer, where it does so in time; else an estimate.",
         body="CountRequest",
         answer="TokenCount",
         headers=_OF_ANTHROPIC,
         shapes=(ANTHROPIC,),
-        refusals=(*refusals.BODY, *refusals.CHOICE, *refusals.KEYS, errors.NotAllowed, errors.OutOfTime),
+        refusals=(*refusals.BODY, *refusals.CHOICE, *refusals.KEYS, errors.NotAllowed),
+        relayed=True,
     ),
     Endpoint(
         path="/v1/adversarial",
@@ -181,9 +191,9 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         tag=_REGISTRY,
         summary="The models that can be called, the aliases of several, and the virtual models",
         answer="Models",
-        headers=_CHOOSES_SHAPE,
+        headers=(*_CHOOSES_SHAPE, *_PAGES),
         shapes=(OPENAI, ANTHROPIC),
-        refusals=refusals.KEYS,
+        refusals=(errors.InvalidRequest, *refusals.KEYS),
     ),
     Endpoint(
         path="/v1/models/{name}",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.openapi.schemas import ANYTHING, Schema, among, constant, listed, mapped, or_null, ref, text, thing
-from gateway.wire.anthropic import ERROR_TYPES
+from gateway.wire.anthropic import ERROR_TYPES, OVERLOADED
 
 Kinds = Sequence[type[GatewayError]]
 
@@ -35,7 +35,7 @@ FLOW: Final[Kinds] = (errors.TooDear, errors.PhaseFailed)
 """What ends a flow."""
 
 _RANGE: Final = "4XX"
-_TELLS_WHEN: Final = (429, 503)
+_TELLS_WHEN: Final = (429, 503, OVERLOADED)
 _DETAILS: Final = {
     "tried": listed(mapped(ANYTHING), "The models that were tried in vain."),
 }
@@ -55,7 +55,7 @@ def _openai(code: Schema, *, own: bool) -> Schema:
 
 def _anthropic(kind: Schema) -> Schema:
     fields = {"type": constant("error"), "error": thing({"type": kind, "message": text()}), "request_id": text()}
-    return thing({**fields, "tokenhub": ref("Decision")}, optional=("request_id", "tokenhub"))
+    return thing({**fields, **_FURTHER}, optional=("request_id", *_FURTHER))
 
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -74,6 +74,9 @@ def responses(kinds: Kinds, shapes: Sequence[str], *, relayed: bool = False) -> 
         headers = [name for name, statuses in _HEADERS.items() if status in statuses]
         content = [_shape(shape, here, own=not (relayed and status < 500)) for shape in shapes]
         yield str(status), _response(_told(here), content, headers)
+    if "AnthropicError" in shapes and errors.Overloaded in kinds:
+        told = "All who were asked had too much to do."
+        yield str(OVERLOADED), _response(told, [_anthropic(constant(ERROR_TYPES[OVERLOADED]))], ["Retry-After"])
     if relayed:
         told = "What the provider refuses is told in its own words, with its own status."
         yield _RANGE, _response(told, [ref(shape) for shape in shapes], [])

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import orjson
 from django.conf import settings
@@ -24,7 +24,7 @@ from rest_framework.views import APIView
 
 from accounts.facts import KeyFacts
 from accounts.models import Scope
-from gateway import accounting, idempotency, journal, policy
+from gateway import accounting, beside, idempotency, journal, policy
 from gateway.authentication import ClientKeys
 from gateway.errors import (
     CallerLeft,
@@ -40,17 +40,14 @@ from gateway.errors import (
 from gateway.exchange import CALLER_LEFT, Attempt, Call, Policy
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
+from gateway.origins import is_from_another_site
 from gateway.parsers import read_body
 from gateway.patience import Patience
 from gateway.wire import bodies, openai, sse
-from registry import threads
 from registry.keeper import SnapshotUnavailable
 from registry.snapshot import Snapshot, keeper
 
 logger = logging.getLogger("gateway.views")
-
-_LARGE_BYTES: Final = 512 * 1024  # takes some milliseconds to parse, in which no stream of the worker would move
-_readers = threads.Pool(2)
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -84,7 +81,7 @@ class GatewayView(APIView):
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
         """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
-        if not self.is_public and request.META.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+        if not self.is_public and is_from_another_site(request):
             raise CrossSite("A page of another site may not call this endpoint.")
         super().initial(request, *args, **kwargs)
 
@@ -129,9 +126,13 @@ class GatewayView(APIView):
             response["x-should-retry"] = "false"  # whoever could answer has been asked already
         return response
 
+    def shape(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error as the format of the endpoint has it."""
+        return openai.error_body(error)
+
     def error_body(self, error: GatewayError) -> dict[str, Any]:
         """Return what is told of an error: of one within a flow also where, why, and what was made and paid before."""
-        body = openai.error_body(error)
+        body = self.shape(error)
         if error.partial is not None:
             body = {**body, "phase": self.call.phase, "partial": error.partial}
         if isinstance(error, PhaseFailed):
@@ -210,13 +211,10 @@ class GenerationView(GatewayView, Generic[A]):
         """Answer a request, or raise why not."""
         self.call.is_booked = self.is_booked
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
-        is_large = len(raw) > _LARGE_BYTES
-        asked = _readers.run(self._understood_and_prepared, raw) if is_large else self._understood(raw)
-        self.call.stream, self.call.explain, self.call.session = (
-            asked.stream,
-            asked.policy.explain,
-            asked.policy.session,
-        )
+        understood = self._understood_and_prepared if beside.is_large(raw) else self._understood
+        asked = beside.run(raw, understood, raw)
+        self.call.stream, self.call.explain = asked.stream, asked.policy.explain
+        self.call.session = asked.policy.session
         with ExitStack() as held:
             patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
             try:
@@ -333,7 +331,8 @@ class EventStream:
         except CallerLeft:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
-            yield self._error_event(_told(exc, self._call))
+            error = _told(exc, self._call)
+            yield error.event or self._error_event(error)
 
     def _write_down(self) -> None:
         answered = self._call.answered

@@ -2,18 +2,21 @@
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
+from django.http import HttpResponse
 
 from accounts.models import Scope
 from gateway import counting
 from gateway.adapters.transport import transport
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Overloaded
 from gateway.exchange import Policy, Request
 from gateway.patience import Patience
 from gateway.views.chat import ModelView
-from gateway.wire import anthropic, messages
+from gateway.wire import anthropic, messages, sse
+
+_OVERLOADS: Final = frozenset({503, anthropic.OVERLOADED})
 
 
 class Messages(ModelView):
@@ -25,13 +28,19 @@ class Messages(ModelView):
         """Return the message that a body asks for."""
         return messages.read_message(raw, body, wishes, self.request.headers)
 
-    def error_body(self, error: GatewayError) -> dict[str, Any]:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
+        """Answer; where all who were asked had too much to do, with the status that Anthropic has for it."""
+        if isinstance(exc, Overloaded) and all(tried.status in _OVERLOADS for tried in self.call.attempts):
+            exc.status = anthropic.OVERLOADED
+        return super().handle_exception(exc)
+
+    def shape(self, error: GatewayError) -> dict[str, Any]:
         """Return an error in Anthropic's shape."""
         return anthropic.error_body(error, self.call.id)
 
     def error_event(self, error: GatewayError) -> bytes:
         """Return an error as the last event of a stream."""
-        return anthropic.error_event(error, self.call.id)
+        return sse.event(orjson.dumps(self.error_body(error)), name=b"error")
 
     def answer_headers(self) -> dict[str, str]:
         """Return the headers of an answer, with Anthropic's name for the id."""

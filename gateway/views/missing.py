@@ -12,9 +12,10 @@ from gateway.wire import formats
 class Missing(GatewayView):
     """Refuses every method, in the format that API clients read."""
 
-    def error_body(self, error: GatewayError) -> dict[str, Any]:
-        """Return an error in the shape that callers of the path read."""
-        return formats.error_body(error, self.request.path, self.call.id)
+    def shape(self, error: GatewayError) -> dict[str, Any]:
+        """Return an error in the shape that callers of the path read, or those who send Anthropic's header."""
+        is_anthropics = "anthropic-version" in self.request.headers
+        return formats.error_body(error, self.request.path, self.call.id, is_anthropics=is_anthropics)
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> Never:
         """Refuse before a method is looked for."""

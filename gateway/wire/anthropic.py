@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from gateway.conversation import Conversation, Image, Text, Thought, Untranslatable
-from gateway.errors import GatewayError, Rejected
+from gateway.errors import GatewayError, InvalidRequest, Rejected
 from gateway.exchange import Policy
 from gateway.wire import anthropic_blocks as blocks
 from gateway.wire import anthropic_manner as manners
 from gateway.wire import anthropic_tools as offered
-from gateway.wire import sse
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
 
@@ -40,18 +37,24 @@ ERROR_TYPES: Final[Mapping[int, str]] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+MOST_MODELS: Final = 1000
+"""How many a caller may ask for on one page of their list."""
+OVERLOADED: Final = 529
+"""The status that Anthropic alone has: too much to do, for all callers."""
 
 
 def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     """Return what the body of a message asks; messages of the system come first wherever they stood.
 
     Raises `InvalidRequest` with the path of a field that is wrong, and `Untranslatable` for one that asks for a form of
-    answer, or holds a content, which other formats do not have: files that Anthropic keeps, the tools that it runs. All
-    other fields without a counterpart, such as `context_management`, are named in `dropped`.
+    answer, or holds a content, which other formats do not have, such as a file that Anthropic keeps. All other fields
+    without a counterpart, such as `context_management`, and the tools that it runs itself, are named in `dropped`.
     """
     for name, harmless in _FORM.items():
         if fields.get(name) is not None and fields[name] not in harmless:
             raise Untranslatable(name)
+    if fields.get("max_tokens") == 0:  # which only fills the cache
+        raise Untranslatable("max_tokens")
     told = Fields(fields)
     messages, tools = told.each("messages"), told.each("tools")
     if not messages:
@@ -65,7 +68,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
         turns=merged(blocks.read_turn(message) for message in messages if message.values.get("role") != "system"),
         system=tuple(system),
         tools=offered.read_tools(tools),
-        tool_choice=offered.read_choice(choice) if choice else None,
+        tool_choice=offered.read_choice(choice, tools) if choice else None,
         parallel_tools=None if alone is None else not alone,
         max_tokens=told.positive("max_tokens"),
         temperature=told.number("temperature"),
@@ -118,10 +121,11 @@ def losses(conversation: Conversation, *, max_tokens: int, native_json: bool = F
     said = list(conversation.blocks())
     lost = {
         "stop": any(not stop.strip() for stop in conversation.stop),
-        "thinking": any(isinstance(block, Thought) and not block.is_known_again for block in said),
+        "tool_choice": conversation.forces_nothing,
+        "thinking": any(isinstance(block, Thought) and not blocks.is_anthropics(block) for block in said),
         "image_url.detail": any(isinstance(block, Image) and block.detail not in {"", "auto"} for block in said),
     }
-    return (*manner.lost, *(name for name, is_lost in lost.items() if is_lost))
+    return (*conversation.extras, *manner.lost, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool = False) -> str:
@@ -135,17 +139,40 @@ def obstacle(conversation: Conversation) -> str:
     return next((fault for turn in conversation.turns if (fault := blocks.fault(turn.blocks))), "")
 
 
-def write_model(model_id: str, *, created: int) -> dict[str, Any]:
-    """Return a model in Anthropic's shape; `created` in Unix seconds."""
+def write_model(
+    model_id: str, *, created: int, max_input_tokens: int | None = None, max_tokens: int | None = None
+) -> dict[str, Any]:
+    """Return a model in Anthropic's shape; `created` in Unix seconds, the most tokens None where nobody knows."""
     at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
-    return {"type": "model", "id": model_id, "display_name": model_id, "created_at": at}
+    told = {"type": "model", "id": model_id, "display_name": model_id, "created_at": at, "lifecycle": "active"}
+    return {**told, "max_input_tokens": max_input_tokens, "max_tokens": max_tokens}
 
 
-def write_models(listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a list of models in Anthropic's shape, as its only page."""
-    ids = [model["id"] for model in listed]
-    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    return {"data": listed, "has_more": False, **ends}
+def write_models(listed: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the page of a list of models that a query asks for: `limit` of them, `after_id` or `before_id`.
+
+    Without a limit it is all that there are, since not every client turns pages. Raises `InvalidRequest`.
+    """
+    place = {model["id"]: index for index, model in enumerate(listed)}
+    for name in ("after_id", "before_id"):
+        if name in asked and asked[name] not in place:
+            raise InvalidRequest(f"`{name}` is the id of no model in the list.", param=name)
+    first = place[asked["after_id"]] + 1 if "after_id" in asked else 0
+    end = place[asked["before_id"]] if "before_id" in asked else len(listed)
+    rest, most = listed[first:end], _limit(asked)
+    is_backwards = "before_id" in asked
+    page = rest if most is None else rest[-most:] if is_backwards else rest[:most]
+    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    return {"data": page, "has_more": len(page) < len(rest), **ends}
+
+
+def _limit(asked: Mapping[str, str]) -> int | None:
+    given = asked.get("limit")
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= MOST_MODELS):
+        raise InvalidRequest(f"`limit` must be a whole number from 1 to {MOST_MODELS}.", param="limit")
+    return int(given)
 
 
 def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
@@ -165,13 +192,10 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": told, "request_id": request_id}
 
 
-def error_event(error: GatewayError, request_id: str) -> bytes:
-    """Return the event that tells of an error after a stream has begun; nothing follows it."""
-    return sse.event(orjson.dumps(error_body(error, request_id)), name=b"error")
-
-
 def _dropped(told: Fields, messages: Sequence[Fields], tools: Sequence[Fields]) -> Iterator[str]:
     yield from (name for name, value in told.values.items() if name not in _HAS_A_PLACE and value is not None)
+    metadata = told.optional("metadata", dict) or {}
+    yield from (f"metadata.{name}" for name, value in metadata.items() if name != "user_id" and value is not None)
     yield from manners.passed_over(told)
     yield from blocks.passed_over(messages)
     yield from offered.passed_over(tools)

@@ -11,14 +11,23 @@ import orjson
 
 from gateway.conversation import Block, Document, Image, Text, Thought, ToolResult, ToolUse, Turn, Untranslatable
 from gateway.errors import InvalidRequest
-from gateway.wire import bodies
+from gateway.wire import bodies, call_signatures
 from gateway.wire.fields import Fields, as_objects, as_text
+from gateway.wire.names import short
 from gateway.wire.turns import merged, read_content
 
 _NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _OPENING: Final = {"role": "user", "content": [{"type": "text", "text": "Begin."}]}
 _DEEPEST_ARGUMENTS: Final = 100
-_PASSED_OVER: Final = frozenset({"tool_reference", "tool_search_tool_result"})
+_MEDIA_TYPES: Final = {"image/jpg": "image/jpeg"}
+# What a tool did that Anthropic runs itself: the answer that came of it stands in the messages as well.
+_RECORDS: Final = frozenset(
+    {
+        *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"),
+        *("bash_code_execution_tool_result", "text_editor_code_execution_tool_result"),
+    }
+)
+_PASSED_OVER: Final = _RECORDS | {"tool_reference", "tool_search_tool_result"}
 _OF_DOCUMENTS: Final = ("citations", "context")
 
 
@@ -62,6 +71,11 @@ def write_system(system: Iterable[Text]) -> str | list[dict[str, Any]]:
     """Return the system of a body, as one text where it is nothing else; empty where it says nothing."""
     told = [text for text in system if text.text.strip()]
     return told[0].text if len(told) == 1 and not told[0].cache else [_write_shown(text) for text in told]
+
+
+def is_anthropics(thought: Thought) -> bool:
+    """Whether a model of Anthropic's knows a thought as its own."""
+    return bool(thought.redacted) or bool(thought.signature and not call_signatures.is_of_a_call(thought))
 
 
 def hint(cache: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -113,12 +127,8 @@ def _read_found(part: Fields) -> Document:
 
 def _read_use(part: Fields) -> ToolUse:
     arguments = orjson.dumps(part.required("input", dict)).decode()
-    return ToolUse(part.required("id", str), part.required("name", str), arguments, _cache(part), part.at("input"))
-
-
-def _read_use_by_server(part: Fields) -> None:
-    if not part.text("name").startswith("tool_search_tool"):
-        raise Untranslatable(part.at("type"))
+    name = short(part.required("name", str))
+    return ToolUse(part.required("id", str), name, arguments, _cache(part), part.at("input"))
 
 
 def _read_result(part: Fields) -> ToolResult:
@@ -153,7 +163,6 @@ _BLOCKS: Final = {
     **THOUGHTS,
     "tool_use": _read_use,
     "tool_result": _read_result,
-    "server_tool_use": _read_use_by_server,
 }
 
 
@@ -166,7 +175,7 @@ def _kept(blocks: Iterable[Block]) -> list[Block]:
         block
         for block in blocks
         if not (isinstance(block, Text) and not block.text.strip())
-        and not (isinstance(block, Thought) and not block.is_known_again)
+        and not (isinstance(block, Thought) and not is_anthropics(block))
     ]
     return sorted(kept, key=lambda block: not isinstance(block, ToolResult))
 
@@ -196,7 +205,8 @@ def write_thought(thought: Thought) -> dict[str, Any]:
 def _write_shown(block: Text | Image | Document) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text} | hint(block.cache)
-    told: dict[str, Any] = {"type": "base64", "media_type": block.media_type, "data": block.data}
+    media_type = _MEDIA_TYPES.get(block.media_type, block.media_type)
+    told: dict[str, Any] = {"type": "base64", "media_type": media_type, "data": block.data}
     if block.url:
         told = {"type": "url", "url": block.url}
     if isinstance(block, Image):
@@ -223,8 +233,8 @@ def fault(blocks: Iterable[Block]) -> str:
 
 
 def _arguments(use: ToolUse) -> dict[str, Any]:
-    """Return the arguments of a call; no text at all stands for none, as many servers write it."""
-    if not use.arguments.strip():
+    """Return the arguments of a call; no text at all, or null, stands for none, as many servers write it."""
+    if use.arguments.strip() in {"", "null"}:
         return {}
     try:
         return bodies.parse(use.arguments.encode(), max_depth=_DEEPEST_ARGUMENTS)

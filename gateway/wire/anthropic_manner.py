@@ -23,6 +23,7 @@ from gateway.conversation import (
     Turn,
     Untranslatable,
 )
+from gateway.wire.anthropic_blocks import is_anthropics
 from gateway.wire.fields import Fields
 
 _HOTTEST: Final = 1.0
@@ -40,6 +41,8 @@ _OUTPUT_CONFIG: Final = frozenset({"effort", "format"})
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME: Final = 64
 _USUAL_NAME: Final = "answer"
+_NAMED: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_VALUES: Final = frozenset({"const", "enum", "default", "examples"})  # what is said there is no schema
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf", "allOf", "$ref"})
 _INSTRUCTION: Final = "Answer with one JSON object only: no words before or after it, and no code fence around it."
 
@@ -138,7 +141,7 @@ def _may_think(turns: Sequence[Turn]) -> bool:
 def _began(turn: Turn) -> bool:
     """Whether a turn began with a thought that its model knows again."""
     first = next((block for block in turn.blocks if not isinstance(block, Text) or block.text.strip()), None)
-    return isinstance(first, Thought) and first.is_known_again
+    return isinstance(first, Thought) and is_anthropics(first)
 
 
 def _sampling(conversation: Conversation, *, thinks: bool) -> tuple[dict[str, float], list[str]]:
@@ -174,7 +177,9 @@ def read_form(told: Fields) -> AnswerForm | None:
 def passed_over(told: Fields) -> Sequence[str]:
     """Return the paths within `output_config` that have no counterpart."""
     config = told.optional("output_config", dict) or {}
-    return [f"output_config.{name}" for name in config if name not in _OUTPUT_CONFIG and config[name] is not None]
+    lost = [name for name in config if name not in _OUTPUT_CONFIG and config[name] is not None]
+    unknown = config.get("effort") not in {None, "", "none", *_BUDGETS}
+    return [f"output_config.{name}" for name in (*lost, *(["effort"] if unknown else []))]
 
 
 def form_tool(conversation: Conversation, *, max_tokens: int, native_json: bool) -> str:
@@ -218,10 +223,17 @@ def _name(form: AnswerForm) -> str:
     return _NO_NAME.sub("_", form.name)[:_LONGEST_NAME] or _USUAL_NAME
 
 
-def _closed(schema: Any) -> Any:
+def _closed(schema: Any, *, are_named: bool = False) -> Any:
+    """Return a schema, or those that are named in an object, with no object open to other properties."""
     if isinstance(schema, list):
         return [_closed(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    closed = {name: _closed(inner) for name, inner in schema.items()}
-    return {"additionalProperties": False, **closed} if closed.get("type") == "object" else closed
+    if are_named:
+        return {name: _closed(inner) for name, inner in schema.items()}
+    closed = {
+        name: inner if name in _VALUES else _closed(inner, are_named=name in _NAMED) for name, inner in schema.items()
+    }
+    kind = closed.get("type")
+    is_object = kind == "object" or (isinstance(kind, list) and "object" in kind)
+    return {"additionalProperties": False, **closed} if is_object else closed

@@ -165,7 +165,7 @@ class _Blocks:
     def read(self, index: int, delta: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield what a delta of a block says."""
         kind = as_text(delta.get("type"))
-        text = as_text(delta.get(_DELTAS.get(kind, "")))
+        text = as_text(delta.get(_DELTAS[kind])) if kind in _DELTAS else ""
         if kind == "text_delta" and text and self._form_tool:
             self._held.append(Words(text))
         elif kind != "input_json_delta" and text:

@@ -4,21 +4,22 @@ Source: the public documentation of Anthropic's streaming and the types of its o
 and the input of a call is an object; other formats send calls side by side, and their arguments as a text.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
+from gateway import tokens
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
-from gateway.wire import sse
+from gateway.wire import bodies, sse
 from gateway.wire.anthropic_stream import write_usage
 from gateway.wire.pieces import json_text
 
 _REASONS: Final[Mapping[str, str]] = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
-_USUAL_REASON: Final = "end_turn"
 _EMPTY: Final[Mapping[str, Mapping[str, str]]] = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
 
 
@@ -35,41 +36,70 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        return _is_object(self.text)
+        last = next(filter(str.strip, reversed(self.arguments)), "")
+        return last.rstrip().endswith("}") and _is_object(self.text)  # what ends otherwise is not worth a parser
 
 
 class StreamWriter:
-    """Writes the events of a message; `head` holds `id` and `model`.
+    """Writes the events of a message; `head` holds `id` and `model`, `names` those of tools that were shortened.
 
-    `input_tokens` is an estimate for the first event: what was used is known at the end, and told there. Of calls that
-    come side by side, the later ones wait until the answer goes on.
+    A refusal is words, after which the message ends for it. `input_tokens` is an estimate for the first event: what was
+    used is known at the end, and told there; where it is not, the estimate stands, with a token for each event. What
+    comes beside a call that is not whole yet waits for the rest of it, in its order: the end of a block is the end of
+    its call. A call begins with its first arguments, so that one which was cut off before them is not told.
     """
 
-    def __init__(self, head: Mapping[str, Any], *, input_tokens: int = 0) -> None:
+    def __init__(
+        self, head: Mapping[str, Any], names: Mapping[str, str] | None = None, *, input_tokens: int = 0
+    ) -> None:
         self._head = head
+        self._names = names or {}
         self._input_tokens = input_tokens
+        self._said = 0
         self._begun = False
-        self._usual_reason = _USUAL_REASON
         self._index = 0
+        self._refuses = False
         self._open = ""
         self._call: _Call | None = None
-        self._waiting: dict[int, _Call] = {}
+        self._calls: dict[int, _Call] = {}
+        self._waiting: deque[Words | Thinking | _Call] = deque()
 
     def write(self, piece: Piece | Finish) -> bytes:
         """Return the events of a piece, the first with `message_start` before it, up to `message_stop`."""
+        written = self._write(piece)
+        self._said += bool(written)
+        return written
+
+    def _write(self, piece: Piece | Finish) -> bytes:
         match piece:
-            case Words(text, is_refusal) if text:
-                self._usual_reason = "refusal" if is_refusal else self._usual_reason
-                return self._say("text", {"type": "text_delta", "text": text})
-            case Thinking():
-                return self._think(piece)
-            case CallBegins(index):
-                return self._begin_call(index, _Call(piece))
-            case CallArguments(index, text) if text:
-                return self._argue(index, text)
+            case CallArguments(index, text):
+                return self._argue(index, text) if text else b""
             case Finish():
                 return self._finish(piece)
-        return b""
+            case CallBegins(index):
+                said = self._calls[index] = _Call(piece)
+                self._waiting.append(said)
+            case Words() | Thinking():
+                self._waiting.append(piece)
+        return self._go_on() if len(self._waiting) == 1 else b""
+
+    def _go_on(self) -> bytes:
+        """Write what waits, up to the next call that is not whole."""
+        written = b""
+        while self._waiting and (self._call is None or self._call.is_whole):
+            written += self._tell(self._waiting.popleft())
+        return written
+
+    def _tell(self, said: Words | Thinking | _Call) -> bytes:
+        match said:
+            case Words(text, is_refusal):
+                self._refuses = self._refuses or is_refusal
+                return self._say("text", {"type": "text_delta", "text": text}) if text else b""
+            case Thinking():
+                return self._think(said)
+            case _Call():
+                written, self._call = self._close(), said
+                return written + (self._say_arguments(said, said.text) if said.text else b"")
 
     def _think(self, piece: Thinking) -> bytes:
         written = b""
@@ -82,25 +112,23 @@ class StreamWriter:
             written += self._say("thinking", {"type": "signature_delta", "signature": piece.signature}) + self._close()
         return written
 
-    def _begin_call(self, index: int, call: _Call) -> bytes:
-        if self._call and (self._waiting or not self._call.is_whole):
-            self._waiting[index] = call
-            return b""
-        return self._close() + self._start_call(call)
-
     def _argue(self, index: int, text: str) -> bytes:
-        if index in self._waiting:
-            self._waiting[index].arguments.append(text)
-        elif self._call and self._call.begins.index == index:
-            self._call.arguments.append(text)
-            return self._delta({"type": "input_json_delta", "partial_json": text})
-        return b""
+        call = self._calls.get(index)
+        if call is None:
+            return b""
+        call.arguments.append(text)
+        return self._say_arguments(call, text) + self._go_on() if call is self._call else b""
 
     def _finish(self, finish: Finish) -> bytes:
-        delta = {"stop_reason": _REASONS.get(finish.reason, self._usual_reason), "stop_sequence": None}
-        usage = write_usage(finish.usage or Usage())
+        is_cut_off = finish.reason == "length"
+        written = self._opening() + self._close(is_cut_off=is_cut_off)
+        for said in self._waiting:
+            if not (is_cut_off and isinstance(said, _Call) and not said.is_whole):
+                written += self._tell(said)
+        delta = {"stop_reason": _reason(finish, refuses=self._refuses), "stop_sequence": None}
+        usage = write_usage(finish.usage or Usage(uncached=self._input_tokens, output=self._said))
         end = _event({"type": "message_delta", "delta": delta, "usage": usage}) + _event({"type": "message_stop"})
-        return self._opening() + self._close() + end
+        return written + self._close() + end
 
     def _say(self, kind: str, delta: Mapping[str, Any]) -> bytes:
         """Write a delta into the open block, or into a new one where another kind is open."""
@@ -112,31 +140,25 @@ class StreamWriter:
         self._open = kind
         return self._opening() + _event({"type": "content_block_start", "index": self._index, "content_block": block})
 
+    def _say_arguments(self, call: _Call, text: str) -> bytes:
+        started = b"" if self._open else self._start_call(call)
+        return started + self._delta({"type": "input_json_delta", "partial_json": text})
+
     def _start_call(self, call: _Call) -> bytes:
-        self._call = call
-        block = {"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": {}}
-        return self._start(block, "tool_use")
+        name = self._names.get(call.begins.name, call.begins.name)
+        return self._start({"type": "tool_use", "id": call.begins.id, "name": name, "input": {}}, "tool_use")
 
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
         return _event({"type": "content_block_delta", "index": self._index, "delta": delta})
 
-    def _close(self) -> bytes:
-        """End the open block, if any, and write the calls that wait for that."""
-        written = self._stop()
-        waiting, self._waiting = self._waiting, {}
-        for call in waiting.values():
-            written += self._start_call(call)
-            written += self._delta({"type": "input_json_delta", "partial_json": call.text}) if call.text else b""
-            written += self._stop()
-        return written
-
-    def _stop(self) -> bytes:
-        if not self._open:
-            return b""
-        stop = _event({"type": "content_block_stop", "index": self._index})
+    def _close(self, *, is_cut_off: bool = False) -> bytes:
+        """End the open block, if any; a call without arguments begins with that, unless it was cut off before them."""
+        written = self._start_call(self._call) if self._call and not self._open and not is_cut_off else b""
+        if self._open:
+            written += _event({"type": "content_block_stop", "index": self._index})
+            self._index += 1
         self._open, self._call = "", None
-        self._index += 1
-        return stop
+        return written
 
     def _opening(self) -> bytes:
         if self._begun:
@@ -147,12 +169,19 @@ class StreamWriter:
 
 
 class WholeWriter:
-    """Writes one message, at the `Finish`; `head` holds `id` and `model`."""
+    """Writes one message, at the `Finish`; `head` and `names` are those of a stream.
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
+    `input_tokens` is an estimate for an answer whose provider does not tell what it used.
+    """
+
+    def __init__(
+        self, head: Mapping[str, Any], names: Mapping[str, str] | None = None, *, input_tokens: int = 0
+    ) -> None:
         self._head = head
-        self._usual_reason = _USUAL_REASON
+        self._names = names or {}
+        self._input_tokens = input_tokens
         self._blocks: list[dict[str, Any]] = []
+        self._refuses = False
         self._calls: dict[int, _Call] = {}
 
     def write(self, piece: Piece | Finish) -> bytes:
@@ -163,7 +192,7 @@ class WholeWriter:
         """
         match piece:
             case Words(text, is_refusal) if text:
-                self._usual_reason = "refusal" if is_refusal else self._usual_reason
+                self._refuses = self._refuses or is_refusal
                 self._block("text")["text"] += text
             case Thinking():
                 self._think(piece)
@@ -196,13 +225,15 @@ class WholeWriter:
             call = block.get("call")
             if call is None:
                 content.append(block)
-            elif not call.text.strip() or call.is_whole:
-                arguments = orjson.loads(call.text.strip() or b"{}")
-                content.append({"type": "tool_use", "id": call.begins.id, "name": call.begins.name, "input": arguments})
+            elif call.is_whole or (not call.text.strip() and finish.reason != "length"):
+                arguments = _as_told(call.text.strip() or "{}")
+                name = self._names.get(call.begins.name, call.begins.name)
+                content.append({"type": "tool_use", "id": call.begins.id, "name": name, "input": arguments})
             elif finish.reason != "length":
                 raise Broken("The provider's model called a tool with arguments that are no JSON object.")
-        reason = _REASONS.get(finish.reason, self._usual_reason)
-        return json_text(_message(self._head, content, reason, write_usage(finish.usage or Usage()))).encode()
+        reason = _reason(finish, refuses=self._refuses)
+        usage = finish.usage or Usage(uncached=self._input_tokens, output=tokens.of_text(json_text(content)))
+        return json_text(_message(self._head, content, reason, write_usage(usage))).encode()
 
 
 def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:
@@ -218,11 +249,23 @@ def _message(head: Mapping[str, Any], content: list[Any], reason: str | None, us
     }
 
 
+def _reason(finish: Finish, *, refuses: bool) -> str:
+    """Return why a message ended: one that refuses in words ended for that, where a chat just stops."""
+    return "refusal" if refuses and finish.reason == "stop" else _REASONS.get(finish.reason, "end_turn")
+
+
 def _is_object(text: str) -> bool:
     try:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def _as_told(arguments: str) -> Any:
+    try:
+        return bodies.exactly(arguments)
+    except RecursionError:
+        raise Broken("The provider's model called a tool with arguments that are nested too deep.") from None
 
 
 def _event(told: Mapping[str, Any]) -> bytes:

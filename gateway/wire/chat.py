@@ -18,7 +18,7 @@ from gateway.conversation import (
     Untranslatable,
 )
 from gateway.exchange import Policy
-from gateway.wire import chat_functions
+from gateway.wire import allowed_tools, chat_functions
 from gateway.wire import chat_messages as said
 from gateway.wire.fields import Fields
 from gateway.wire.turns import merged
@@ -77,13 +77,14 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     if not messages:
         raise told.refusal("messages", "must be a list with at least one message.")
     reasoning = _read_effort(told)
+    choice, tools = _read_choice(told, tuple(_read_tool(tool) for tool in told.each("tools")))
     return Conversation(
         turns=merged(said.read_turn(message) for message in messages if said.role_of(message) != "system"),
         system=tuple(
             text for message in messages if said.role_of(message) == "system" for text in said.read_system(message)
         ),
-        tools=tuple(_read_tool(tool) for tool in told.each("tools")),
-        tool_choice=_read_choice(told),
+        tools=tools,
+        tool_choice=choice,
         parallel_tools=told.optional("parallel_tool_calls", bool),
         max_tokens=told.first_positive("max_completion_tokens", "max_tokens"),
         temperature=told.number("temperature"),
@@ -104,20 +105,23 @@ def write_conversation(
     stream: bool,
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens",
     hints: bool = False,
+    back: said.Back = "",
 ) -> dict[str, Any]:
     """Return the body of a chat. `limit` names the field for max_tokens: many servers know only the older one.
-    `hints` tells whether the hints for the cache go along, on the parts of messages.
+    `hints` tells whether the hints for the cache go along, on the parts of messages, and `back` how the reasoning of
+    earlier turns does.
 
     What `losses` names is left out. A user's name is cut to the 64 characters that OpenAI takes. A budget of reasoning
     is told as an effort: low below 4,096 tokens, medium below 12,288, else high. That there is to be none is not told,
     since models that cannot think refuse the word.
     """
-    messages = list(said.write_messages(conversation.system, conversation.turns, hints=hints))
+    messages = list(said.write_messages(conversation.system, conversation.turns, hints=hints, back=back))
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_write_tool(tool) for tool in conversation.tools]
         body["tool_choice"] = _write_choice(conversation.tool_choice)
         body["parallel_tool_calls"] = conversation.parallel_tools
+    body |= conversation.extras
     body |= {
         limit: conversation.max_tokens,
         "temperature": conversation.temperature,
@@ -132,17 +136,18 @@ def write_conversation(
     return {name: value for name, value in body.items() if value is not None}
 
 
-def losses(conversation: Conversation, *, hints: bool = False) -> tuple[str, ...]:
+def losses(conversation: Conversation, *, hints: bool = False, back: said.Back = "") -> tuple[str, ...]:
     """Return the names of what `write_conversation` leaves out.
 
     OpenAI has no top_k, takes no reasoning back, reads no document at an address, and keeps prompts without a hint;
-    where `hints` go along, those of calls and tools still have no place.
+    where `hints` go along, those of calls and tools still have no place, and reasoning that goes `back` is its text.
     """
     blocks = list(conversation.blocks())
     holders = [*conversation.system, *conversation.tools, *(each for each in blocks if not isinstance(each, Thought))]
     lost = {
+        "tool_choice": conversation.forces_nothing,
         "top_k": conversation.top_k is not None,
-        "thinking": any(isinstance(block, Thought) for block in blocks),
+        "thinking": any(isinstance(block, Thought) and not said.goes_back(block, back) for block in blocks),
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
         "document": any(isinstance(block, Document) and block.url for block in blocks),
         "cache_control": any(holder.cache for holder in holders if not (hints and said.is_hinted(holder))),
@@ -196,18 +201,29 @@ def _read_tool(tool: Fields) -> Tool:
     )
 
 
-def _read_choice(told: Fields) -> ToolChoice | None:
+def _read_choice(told: Fields, tools: tuple[Tool, ...]) -> tuple[ToolChoice | None, tuple[Tool, ...]]:
+    """Return which tool is to be called, and the tools that may be."""
     choice = told.values.get("tool_choice")
     if choice is None:
-        return None
+        return None, tools
     if isinstance(choice, str) and choice in _CHOICES:
-        return ToolChoice(_CHOICES[choice])
+        return ToolChoice(_CHOICES[choice]), tools
     if not isinstance(choice, dict):
         raise told.refusal("tool_choice", "must be none, auto, required or a function.")
+    chosen = Fields(choice, "tool_choice")
+    if choice.get("type") == allowed_tools.KIND:
+        allowed = Fields(chosen.required(allowed_tools.KIND, dict), chosen.at(allowed_tools.KIND))
+        return allowed_tools.read(allowed, map(_read_name, allowed.each("tools")), tools)
     if choice.get("type") != "function":
         raise Untranslatable("tool_choice")
-    function = Fields(Fields(choice, "tool_choice").required("function", dict), "tool_choice.function")
-    return ToolChoice("tool", function.required("name", str))
+    return ToolChoice("tool", _read_name(chosen)), tools
+
+
+def _read_name(chosen: Fields) -> str:
+    """Return the name of a function that is chosen; empty for a tool of another type."""
+    if chosen.values.get("type") != "function":
+        return ""
+    return Fields(chosen.required("function", dict), chosen.at("function")).required("name", str)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

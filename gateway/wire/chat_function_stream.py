@@ -32,7 +32,7 @@ class WholeWriter(chat_stream.WholeWriter):
 
     reasons = {**chat_stream.REASONS, "tool_calls": "function_call"}
 
-    def calls(self) -> dict[str, Any]:
+    def calls(self, reason: str) -> dict[str, Any]:
         """Return the first call of the answer."""
-        told = as_objects(super().calls().get("tool_calls"))
+        told = as_objects(super().calls(reason).get("tool_calls"))
         return {"function_call": told[0]["function"]} if told else {}

@@ -7,7 +7,8 @@ of an assistant, of which `chat_stream` tells.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Literal
 
 from gateway.conversation import (
     Block,
@@ -21,11 +22,15 @@ from gateway.conversation import (
     Turn,
     Untranslatable,
 )
+from gateway.wire import call_signatures
 from gateway.wire.anthropic_blocks import THOUGHTS, hint
 from gateway.wire.fields import Fields, as_text
 from gateway.wire.turns import read_content, read_document, read_source
 
 _USUAL_NAME: Final = "document.pdf"
+
+Back = Literal["", "reasoning_content", "thought_signature"]
+"""How a server takes back the reasoning of earlier turns, if at all: its text, or what a model of Google's signed."""
 
 
 def role_of(message: Fields) -> str:
@@ -49,17 +54,28 @@ def read_turn(message: Fields) -> Turn:
     return Turn("assistant" if role == "assistant" else "user", tuple(blocks))
 
 
-def write_messages(system: Sequence[Text], turns: Iterable[Turn], *, hints: bool = False) -> Iterator[dict[str, Any]]:
+def write_messages(
+    system: Sequence[Text], turns: Iterable[Turn], *, hints: bool = False, back: Back = ""
+) -> Iterator[dict[str, Any]]:
     """Yield the messages of a conversation; what a tool shows is shown by the user, since tools here only have words.
 
-    Texts are joined paragraph by paragraph: not every server takes a list where there are no pictures. So a document in
-    plain text is a text as well, and one at an address is told of. With `hints` a text that has one for the cache is a
-    part, and so are those beside it.
+    Texts of the system, of an assistant and of a result are one: not every server takes a list where there are no
+    pictures. So a document in plain text is a text as well, and one at an address is told of. With `hints` a text that
+    has one for the cache is a part, and so are those beside it.
     """
     if system:
-        yield {"role": "system", "content": _content(system, hints=hints)}
+        has_hints = hints and any(text.cache for text in system)
+        content = _content(system, hints=True) if has_hints else _paragraphs(text.text for text in system)
+        yield {"role": "system", "content": content}
     for turn in turns:
-        yield from _assistant(turn, hints=hints) if turn.role == "assistant" else _user(turn, hints=hints)
+        yield from _assistant(turn, hints=hints, back=back) if turn.role == "assistant" else _user(turn, hints=hints)
+
+
+def goes_back(thought: Thought, back: Back) -> bool:
+    """Whether `write_messages` has a place for all of this thought."""
+    if back == "thought_signature":
+        return call_signatures.is_of_a_call(thought) and not thought.text
+    return back == "reasoning_content" and bool(thought.text)
 
 
 def is_hinted(holder: Block | Tool) -> bool:
@@ -154,15 +170,17 @@ _READERS: Final[Mapping[str, Callable[[Fields], Iterable[Block]]]] = {
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _assistant(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
+def _assistant(turn: Turn, *, hints: bool, back: Back) -> Iterator[dict[str, Any]]:
     calls = [
         {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-        for use in turn.blocks
-        if isinstance(use, ToolUse)
+        | (signature if back == "thought_signature" else {})
+        for use, signature in call_signatures.with_signatures(turn.blocks)
     ]
     content = _content(turn.blocks, hints=hints) or None
     if calls or content:
-        yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+        thought = _paragraphs(block.text for block in turn.blocks if isinstance(block, Thought))
+        told = {"reasoning_content": thought} if back == "reasoning_content" else {}
+        yield {"role": "assistant", "content": content, **told, **({"tool_calls": calls} if calls else {})}
 
 
 def _user(turn: Turn, *, hints: bool) -> Iterator[dict[str, Any]]:
@@ -189,11 +207,23 @@ def _told(result: ToolResult) -> Sequence[Block]:
 
 
 def _content(blocks: Sequence[Block], *, hints: bool) -> str | list[dict[str, Any]]:
-    """Return the texts among blocks as one, or as parts where one of them has a hint that is to be told."""
+    """Return the texts among blocks as one, or as parts where one of them has a hint that is to be told.
+
+    Those of one message that stand beside each other go on as they are; a blank line keeps the others apart.
+    """
     texts = [block for block in blocks if isinstance(block, Text) and block.text]
     if hints and any(text.cache for text in texts):
         return [_part(text, hints=True) for text in texts]
-    return "\n\n".join(text.text for text in texts)
+    said: list[str] = []
+    for before, block in pairwise((None, *blocks)):
+        if isinstance(block, Text) and block.text:
+            goes_on = isinstance(before, Text) and not block.apart
+            said.append(said.pop() + block.text if said and goes_on else block.text)
+    return _paragraphs(said)
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _part(block: Text | Image | Document, *, hints: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import orjson
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Thought, Words
 from gateway.errors import Broken
 from gateway.exchange import Finish
-from gateway.wire import failures, pieces, sse
+from gateway.wire import call_signatures, failures, pieces, sse
 from gateway.wire.anthropic_blocks import write_thought
 from gateway.wire.fields import as_object, as_objects, as_text, load
 from gateway.wire.openai import DONE, read_usage, write_usage
@@ -28,6 +28,7 @@ REASONS: Final[Mapping[str, str]] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "insufficient_system_resource": "length",  # DeepSeek's: the answer was broken off
 }
 
 
@@ -80,18 +81,19 @@ class _Deltas:
 
     def __init__(self) -> None:
         self._calls: dict[int, CallBegins] = {}
+        self._argued: set[int] = set()
         self._begun = 0
-        self._thought = ""
+        self._thought: list[str] = []
 
     def read(self, delta: Mapping[str, Any], answer: str) -> Iterator[Piece]:
         """Yield the pieces of a delta of the answer with this id."""
         yield from self._read_thoughts(delta)
         for name in ("content", "refusal"):
             if words := _words(delta.get(name)):
-                self._thought = ""
+                self._thought.clear()
                 yield Words(words, is_refusal=name == "refusal")
         for call in as_objects(delta.get("tool_calls")):
-            self._thought = ""
+            self._thought.clear()
             yield from self._read_call(call, answer)
 
     def reason(self, told: str) -> str:
@@ -102,21 +104,22 @@ class _Deltas:
     def _read_thoughts(self, delta: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield the reasoning once: a block says again what the text beside it says, or all that came before it."""
         text = as_text(delta.get("reasoning_content")) or as_text(delta.get("reasoning"))
+        text = text or "".join(_words(part.get("thinking")) for part in as_objects(delta.get("content")))
         blocks = as_objects(delta.get("thinking_blocks"))
         if text and not any(block.get("thinking") for block in blocks):
-            self._thought += text
+            self._thought.append(text)
             yield Thinking(text)
         for block in blocks:
             yield from self._read_block(block, is_said=not text)
 
     def _read_block(self, block: Mapping[str, Any], *, is_said: bool) -> Iterator[Piece]:
         text, signature, data = (as_text(block.get(name)) for name in ("thinking", "signature", "data"))
-        if text and not (is_said and signature and text == self._thought):
-            self._thought += text
+        if text and not (is_said and signature and text == "".join(self._thought)):
+            self._thought.append(text)
             yield Thinking(text)
         for piece in (Thinking(signature=signature), Thinking(redacted=data)):
             if piece != Thinking():
-                self._thought = ""
+                self._thought.clear()
                 yield piece
 
     def _read_call(self, call: Mapping[str, Any], answer: str) -> Iterator[Piece]:
@@ -130,10 +133,13 @@ class _Deltas:
             known = CallBegins(self._begun, call_id or f"call_{answer}_{self._begun}", name)
             self._calls[place] = known
             self._begun += 1
+            if signature := call_signatures.read(call):
+                yield Thinking(signature=signature)
             yield known
         arguments = function.get("arguments")
         text = pieces.json_text(arguments) if isinstance(arguments, dict) else as_text(arguments)
-        if known and text:
+        if known and text and (text != "null" or known.index in self._argued):  # alone it stands for no arguments
+            self._argued.add(known.index)
             yield CallArguments(known.index, text)
 
 
@@ -201,7 +207,8 @@ class StreamWriter:
 
     def _finish(self, finish: Finish) -> bytes:
         written = [self._opening()]
-        written += [self._say(self.delta(CallArguments(index, "{}"))) for index in self._without_arguments]
+        if finish.reason != "length":  # else they were cut off, and nobody knows what was to come
+            written += [self._say(self.delta(CallArguments(index, "{}"))) for index in self._without_arguments]
         written.append(self._chunk({}, self.reasons.get(finish.reason, "stop")))
         if self._include_usage and finish.usage:
             told = {**self._head, "choices": [], "usage": write_usage(finish.usage)}
@@ -254,11 +261,10 @@ class WholeWriter:
         self._thinks = False
         return b""
 
-    def calls(self) -> dict[str, Any]:
-        """Return what the message says of the calls of the answer."""
-        calls = [
-            _call(call, "".join(self._arguments.get(index, ())) or "{}") for index, call in sorted(self._calls.items())
-        ]
+    def calls(self, reason: str) -> dict[str, Any]:
+        """Return what the message says of the calls of the answer, but for those cut off before their arguments."""
+        told = [(call, "".join(self._arguments.get(index, ()))) for index, call in sorted(self._calls.items())]
+        calls = [_call(call, arguments or "{}") for call, arguments in told if arguments or reason != "length"]
         return {"tool_calls": calls} if calls else {}
 
     def _think(self, piece: Thinking) -> None:
@@ -282,7 +288,7 @@ class WholeWriter:
             "refusal": refusal or None,
             **({"reasoning_content": thought} if thought else {}),
             **({"thinking_blocks": [write_thought(each) for each in self._thoughts]} if is_known_again else {}),
-            **self.calls(),
+            **self.calls(finish.reason),
         }
         reason = self.reasons.get(finish.reason, "stop")
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}

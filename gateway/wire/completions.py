@@ -18,6 +18,8 @@ MOST_CHOICES: Final = 16
 """How many choices a model that only chats is asked for by one request: each is a chat of its own."""
 _READ: Final = frozenset({*Policy.FIELDS, "model", "prompt", "stream", "stream_options", "max_tokens", "user"})
 _READ_TOO: Final = frozenset({"temperature", "top_p", "top_k", "stop", "n", "best_of", "echo"})
+# What chats have under the same name.
+_OF_CHATS: Final = ("seed", "frequency_penalty", "presence_penalty", "logit_bias")
 # What asks for another form of answer than words that follow a prompt, with the values that do not.
 _FORM: Final[Mapping[str, tuple[Any, ...]]] = {"logprobs": (), "suffix": ("",)}
 
@@ -69,6 +71,8 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
     for name, harmless in _FORM.items():
         if body.get(name) is not None and body[name] not in harmless:
             raise Untranslatable(name)
+    if body.get("max_tokens") == 0:  # which only tells the prompt again, or its probabilities
+        raise Untranslatable("max_tokens")
     told = Fields(body)
     told.optional("echo", bool)
     prompts = _texts(body)
@@ -81,10 +85,11 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
         top_k=told.positive("top_k"),
         stop=(told.text("stop"),) if isinstance(body.get("stop"), str) else told.texts("stop"),
         user=told.optional("user", str),
+        extras={name: body[name] for name in _OF_CHATS if body.get(name) is not None},
         dropped=tuple(
             name
             for name, value in body.items()
-            if value is not None and name not in _READ and name not in _READ_TOO and name not in _FORM
+            if value is not None and name not in (*_READ, *_READ_TOO, *_FORM, *_OF_CHATS)
         ),
     )
 

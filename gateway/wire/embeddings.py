@@ -3,6 +3,7 @@
 Source: the public API reference of OpenAI and the types of its official SDK.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from gateway.wire import bodies, failures
 from gateway.wire.fields import Fields, as_objects, load
 from gateway.wire.openai import HEAD, read_usage
 
+_VECTOR: Final = re.compile(rb'"embedding"\s*:\s*([\["])')
 ENCODINGS: Final = ("float", "base64")
 """The forms in which a vector can be asked for."""
 
@@ -57,8 +59,14 @@ def inputs(body: Mapping[str, Any]) -> Sequence[str | Sequence[int]]:
 
 
 def read_answer(raw: bytes, request: Request) -> Finish:
-    """Return what an answer used; raises the failure of an error told in it, or `Broken` when it has no vectors."""
-    answer = load(raw)
+    """Return what an answer used; raises the failure of an error told in it, or `Broken` when it has no vectors.
+
+    The vectors themselves are not parsed: they are millions of digits, and pass as they came.
+    """
+    try:
+        answer = load(_without_vectors(raw))
+    except Broken:
+        answer = load(raw)
     if error := answer.get("error"):
         raise failures.in_band(error)
     if not as_objects(answer.get("data")):
@@ -72,6 +80,16 @@ def write_answer(vectors: Sequence[Sequence[float] | str], model: str, used: int
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     usage = {"prompt_tokens": used, "total_tokens": used}
     return {"object": "list", "data": data, "model": model, "usage": usage}
+
+
+def _without_vectors(raw: bytes) -> bytes:
+    """Return an answer with every vector empty; something else than JSON where they are no plain lists or texts."""
+    kept = []
+    start = 0
+    while start >= 0 and (field := _VECTOR.search(raw, start)):
+        kept.append(raw[start : field.end()])
+        start = raw.find(b"]" if field[1] == b"[" else b'"', field.end())
+    return b"".join([*kept, raw[start:]]) if start >= 0 else raw
 
 
 def _tokens(given: str | Sequence[int]) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gateway import errors
+from gateway.wire import bodies
 
 _OVERFLOW: Final = re.compile(
     r"maximum context length|exceeds the context window|prompt is too long|exceed context limit"
@@ -75,6 +76,7 @@ _MODERATED: Final = re.compile(
 )
 _SHOWN_CHARACTERS: Final = 500
 _READ_CHARACTERS: Final = 4000  # patterns are not searched for in a megabyte
+_READ_LEVELS: Final = 100  # and nothing is made of what is nested deeper, which could not be written again either
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,17 @@ def in_band(error: Any) -> errors.ProviderFailure:
     `error` is the text or the object that stands under `error`, in the form of OpenAI or of Anthropic. Its status is
     the number that some servers give as `code`, or the one that its word usually comes with.
     """
+    if isinstance(error, dict | list) and bodies.is_deeper_than(error, _READ_LEVELS):
+        return errors.Broken("The provider sent an error that is nested too deep.", upstream_status=500)
     told = error if isinstance(error, dict) else {"message": error}
     code = told.get("code")
     words = [word for word in (code, told.get("type")) if isinstance(word, str) and word]
     message = str(told.get("message") or error)
-    body = {"error": {**told, "code": code if isinstance(code, str) else None}} if "message" in told else None
+    body = (
+        {"error": {**told, "code": code if isinstance(code, str) else None}}
+        if isinstance(told.get("message"), str)
+        else None
+    )
     status = _status_in_band(code, words)
     refusal = _Refusal(status or 400, words[0] if words else "", message[:_READ_CHARACTERS], body)
     said = f"The provider broke off: {message[:_SHOWN_CHARACTERS]}"
@@ -199,7 +207,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - _date(headers))
-    except ValueError:
+    except (ValueError, OverflowError):  # a date that is none, or of no year that there is
         return None
 
 
@@ -218,6 +226,8 @@ def _read(status: int, raw: bytes) -> _Refusal:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return _Refusal(status, "", raw.decode(errors="replace").strip(), None)
+    if isinstance(body, dict | list) and bodies.is_deeper_than(body, _READ_LEVELS):
+        return _Refusal(status, "", raw[:_READ_CHARACTERS].decode(errors="replace"), None)
     if isinstance(body, list) and len(body) == 1:
         body = body[0]  # Gemini
     if not isinstance(body, dict):

@@ -1,5 +1,7 @@
 """Fields of JSON objects: a caller's are refused where they are wrong, a provider's are read as far as they go."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -11,6 +13,7 @@ from gateway.exchange import LONGEST_NAME
 
 _T = TypeVar("_T")
 _MOST: Final = 10**12  # more tokens than any answer has, and few enough for every sum of them
+_HALF_CHARACTER: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -53,16 +56,17 @@ class Fields:
             raise self.refusal("model", f"has at most {LONGEST_NAME} characters.")
         return name
 
-    def positive(self, name: str) -> int | None:
-        """Return a whole number of 1 or more."""
+    def positive(self, name: str, *, least: int = 1) -> int | None:
+        """Return a whole number of 1 or more, or of another least."""
         value = self.values.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise self.refusal(name, "must be a whole number of 1 or more.")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise self.refusal(name, f"must be a whole number of {least} or more.")
         return value
 
-    def first_positive(self, *names: str) -> int | None:
+    def first_positive(self, *names: str, least: int = 1) -> int | None:
         """Return the first that is given of several whole numbers of 1 or more; all of them are checked."""
-        return next(filter(None, [self.positive(name) for name in names]), None)
+        given = [self.positive(name, least=least) for name in names]
+        return next((number for number in given if number is not None), None)
 
     def number(self, name: str) -> float | None:
         """Return a number of 0 or more."""
@@ -101,14 +105,26 @@ class Fields:
 
 
 def load(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that a provider sent; raises `Broken` for anything else."""
+    """Return the JSON object that a provider sent; raises `Broken` for anything else.
+
+    What is nearly JSON is read as far as it goes, as clients do: half of a character as its replacement, and a number
+    that is none as null.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise Broken("The provider sent something that is not JSON.") from None
+        value = _nearly(data)
     if not isinstance(value, dict):
         raise Broken("The provider sent JSON that is not an object.")
     return value
+
+
+def _nearly(data: bytes) -> Any:
+    try:
+        value = json.loads(data.decode(errors="replace"), parse_constant=lambda _: None)
+        return orjson.loads(_HALF_CHARACTER.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        raise Broken("The provider sent something that is not JSON.") from None
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -129,3 +145,8 @@ def as_text(value: Any) -> str:
 def as_count(value: Any) -> int:
     """Return what a provider should have sent as a whole number: 0 when it is none or below, a bound when beyond it."""
     return min(max(0, value), _MOST) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def tells_tokens(usage: Any, *names: str) -> bool:
+    """Whether a provider's `usage` has a number under one of these names: one that is empty is not known to be 0."""
+    return isinstance(usage, dict) and any(isinstance(usage.get(name), int) for name in names)

@@ -12,6 +12,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import CHAT, COMPLETION, EMBEDDING, MESSAGES, PLAIN, RESPONSES, Finish, Request
 from gateway.wire import (
     anthropic,
+    anthropic_tools,
     anthropic_writers,
     chat_function_stream,
     chat_functions,
@@ -74,8 +75,12 @@ FORMATS: Final[Mapping[str, Format]] = {
     COMPLETION: Format("cmpl-", _completion, _completion),
     MESSAGES: Format(
         "msg_",
-        lambda head, request: anthropic_writers.StreamWriter(head, input_tokens=request.estimate),
-        lambda head, _: anthropic_writers.WholeWriter(head),
+        lambda head, request: anthropic_writers.StreamWriter(
+            head, anthropic_tools.originals(request.fields), input_tokens=request.estimate
+        ),
+        lambda head, request: anthropic_writers.WholeWriter(
+            head, anthropic_tools.originals(request.fields), input_tokens=request.estimate
+        ),
     ),
     RESPONSES: Format(
         "resp_",
@@ -97,9 +102,12 @@ RELAYS: Final[Mapping[str, Relay]] = {
 }
 
 
-def error_body(error: GatewayError, path: str, request_id: str) -> dict[str, Any]:
-    """Return an error as callers of a path read it that may be no endpoint: Anthropic's know one, others OpenAI's."""
-    if path.lstrip("/").startswith("v1/messages"):
+def error_body(error: GatewayError, path: str, request_id: str, *, is_anthropics: bool = False) -> dict[str, Any]:
+    """Return an error as callers of a path read it that may be no endpoint: in Anthropic's shape, or else in OpenAI's.
+
+    Anthropic's clients are known by the path of messages, and where `is_anthropics` says so.
+    """
+    if is_anthropics or path.lstrip("/").startswith("v1/messages"):
         return anthropic.error_body(error, request_id)
     return openai.error_body(error)
 

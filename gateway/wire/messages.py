@@ -3,7 +3,7 @@
 Source: the public API reference of Anthropic and the types of its official SDK.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,7 +19,15 @@ from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 # The fields that the gateway may set anew for each provider, and those that are its own and go nowhere.
 _HEAD: Final = ("model", "max_tokens", "thinking", *Policy.FIELDS)
-_FORWARDED: Final = ("anthropic-version", "anthropic-beta")
+_OF_ANTHROPIC: Final = "anthropic-"  # what the names of its own headers begin with
+# What a message has and a question how many tokens it takes has not, by the types of the official SDK.
+_NOT_COUNTED: Final = frozenset(
+    {
+        *("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier"),
+        *("container", "inference_geo", "diagnostics", "fallbacks", "fallback_credit_token", "thread"),
+        *Policy.FIELDS,
+    }
+)
 _LEAST_BUDGET: Final = 1024  # tokens; Anthropic takes no less
 
 
@@ -49,32 +57,59 @@ def read_message(raw: bytes, body: Mapping[str, Any], policy: Policy, headers: M
         model=model,
         stream=needs["streaming"],
         include_usage=True,
-        max_tokens=told.positive("max_tokens"),
+        max_tokens=told.positive("max_tokens", least=0),
         conversation=Once(lambda: anthropic.read_conversation(body), Untranslatable, InvalidRequest),
         policy=policy,
-        forwarded={name: headers[name] for name in _FORWARDED if name in headers},
+        forwarded=dict(_forwarded(headers)),
     )
+
+
+def _forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the caller's headers that are Anthropic's own; one that cannot be sent on is refused here."""
+    for name, value in headers.items():
+        if not name.lower().startswith(_OF_ANTHROPIC):
+            continue
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise InvalidRequest(
+                f"The header `{name.lower()}` must be one line of printable ASCII.", param=name.lower()
+            )
+        yield name.lower(), value
 
 
 def write_relayed(request: Request, model: str, *, room: int, unsupported: Sequence[str] = ()) -> bytes:
     """Return the body for a provider that speaks Messages: the caller's own with the provider's name of the model.
 
-    `room` is the limit, which is mandatory, for a caller who names none. Where less is left than the caller allows for
-    thinking, that is lowered as well, since Anthropic refuses a budget that is not below the limit.
+    `room` is the limit, which is mandatory, for a caller who names none. `thinking_within` says what else is changed.
     """
     head = request.head_for(model)
-    limit = head["max_tokens"] = request.max_tokens or room
-    thinking = as_object(head.get("thinking"))
-    if (budget := thinking.get("budget_tokens")) is not None and isinstance(budget, int) and budget >= limit:
-        enough = limit > _LEAST_BUDGET
-        head["thinking"] = {**thinking, "budget_tokens": limit - 1} if enough else {"type": "disabled"}
+    head["max_tokens"] = _limit(request, room)
+    if thinking := thinking_within(request, room):
+        head["thinking"] = thinking
     return omission.relayed(request, head, unsupported)
 
 
-def write_question(request: Request, model: str) -> bytes:
-    """Return the body that asks how many tokens the caller's message takes."""
-    fields = {name: value for name, value in request.fields.items() if name not in Policy.FIELDS}
-    return orjson.dumps({**fields, "model": model})
+def thinking_within(request: Request, room: int) -> dict[str, Any]:
+    """Return how the caller's thinking is told where the gateway itself set the limit below it; else nothing.
+
+    Anthropic refuses a budget that is not below the limit, except where a model thinks between its calls of tools: so
+    what the caller says of both passes as it came.
+    """
+    limit = _limit(request, room)
+    thinking = as_object(request.head.get("thinking"))
+    budget = thinking.get("budget_tokens")
+    if limit == request.fields.get("max_tokens") or not isinstance(budget, int) or budget < limit:
+        return {}
+    return {**thinking, "budget_tokens": limit - 1} if limit > _LEAST_BUDGET else {"type": "disabled"}
+
+
+def _limit(request: Request, room: int) -> int:
+    return room if request.max_tokens is None else request.max_tokens
+
+
+def write_question(request: Request, model: str, *, unsupported: Sequence[str] = ()) -> bytes:
+    """Return the body that asks how many tokens the caller's message takes, without what stands at these paths."""
+    fields = {name: value for name, value in request.fields.items() if name not in _NOT_COUNTED}
+    return orjson.dumps({**omission.without(fields, unsupported), "model": model})
 
 
 class PassingMessage(Passing):

@@ -24,8 +24,9 @@ def relayed(request: Request, head: Mapping[str, Any], paths: Sequence[str]) -> 
     if not paths:
         return bodies.join(head, request.rest)
     fields = {name: value for name, value in request.fields.items() if name not in request.head}
-    kept = without(fields, paths)
-    return bodies.join(without(head, paths), request.rest if kept is fields else orjson.dumps(kept))
+    if without(fields, paths) is fields:
+        return bodies.join(without(head, paths), request.rest)
+    return bodies.join(without(head, paths), orjson.dumps(without(bodies.exactly(request.rest), paths)))
 
 
 def present(body: Mapping[str, Any], paths: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from gateway.conversation import Conversation, Untranslatable
 from gateway.errors import Broken, GatewayError, InvalidRequest, Rejected
 from gateway.exchange import CHAT, COMPLETION, Finish, Once, Policy, Request, Usage
 from gateway.wire import bodies, chat, completions, failures, omission, sse
-from gateway.wire.fields import Fields, as_count, as_object, as_objects, as_text, load
+from gateway.wire.fields import Fields, as_count, as_object, as_objects, as_text, load, tells_tokens
 from gateway.wire.passing import CONTENT, NOTHING, Passing, Seen
 
 DONE: Final = b"[DONE]"
@@ -92,7 +92,7 @@ def _read(
         model=model,
         stream=stream,
         include_usage=bool(options and options.optional("include_usage", bool)),
-        max_tokens=told.first_positive(*_LIMITS),
+        max_tokens=told.first_positive(*_LIMITS, least=0 if form == COMPLETION else 1),
         conversation=conversation,
         policy=policy,
     )
@@ -150,7 +150,7 @@ class PassingChunks(Passing):
         self.usage = usage or self.usage
         self.reason = reasons[0] if reasons else self.reason
         self._seen_content = self._seen_content or content
-        hidden = usage is not None and not choices and not self._include_usage
+        hidden = isinstance(chunk.get("usage"), dict) and not choices and not self._include_usage
         return Seen(content, Finish(self.reason, self.usage) if usage else None, hidden)
 
 
@@ -166,11 +166,11 @@ def read_answer(raw: bytes) -> Finish:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where there is none.
+    """Return the tokens of an OpenAI-shaped `usage` in disjoint buckets, none below zero; None where it tells none.
 
     `prompt_tokens` counts what was read from the cache, and what was written to it, as well.
     """
-    if not isinstance(usage, dict):
+    if not tells_tokens(usage, "prompt_tokens", "completion_tokens"):
         return None
     details = as_object(usage.get("prompt_tokens_details"))
     prompt, output = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))

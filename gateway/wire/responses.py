@@ -68,7 +68,8 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
     items = responses_items.items_of(told)
     if fields.get("top_logprobs") or _LOGPROBS in told.texts("include"):
         raise Untranslatable("top_logprobs" if fields.get("top_logprobs") else "include")
-    tools, left_out = responses_tools.read_tools(told, items)
+    offered, left_out = responses_tools.read_tools(told, items)
+    choice, tools = responses_tools.read_choice(told, offered)
     effort = _read_effort(told)
     system = [Text(text)] if (text := told.text("instructions")) else []
     return Conversation(
@@ -78,7 +79,7 @@ def read_conversation(fields: Mapping[str, Any]) -> Conversation:
             *(text for item in items for text in responses_items.read_system(item)),
         ),
         tools=tools,
-        tool_choice=responses_tools.read_choice(told),
+        tool_choice=choice,
         parallel_tools=told.optional("parallel_tool_calls", bool),
         max_tokens=told.positive("max_output_tokens"),
         temperature=told.number("temperature"),
@@ -126,6 +127,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
     blocks = [*conversation.blocks()]
     known = [block for block in blocks if not isinstance(block, Thought)]
     lost = {
+        "tool_choice": conversation.forces_nothing,
         "top_k": conversation.top_k is not None,
         "stop": bool(conversation.stop),
         "max_tokens": (conversation.max_tokens or _LEAST_TOKENS) < _LEAST_TOKENS,
@@ -133,7 +135,7 @@ def losses(conversation: Conversation) -> tuple[str, ...]:
         "is_error": any(isinstance(block, ToolResult) and block.is_error for block in blocks),
         "cache_control": any(holder.cache for holder in (*conversation.system, *conversation.tools, *known)),
     }
-    return tuple(name for name, is_lost in lost.items() if is_lost)
+    return (*conversation.extras, *(name for name, is_lost in lost.items() if is_lost))
 
 
 def _dropped(told: Fields) -> Iterator[str]:

@@ -53,8 +53,8 @@ class Item(ABC):
 
     def end(self, status: str = "completed") -> Iterator[Told]:
         """Yield the events of its end; `status` is `completed` or `incomplete`."""
-        yield from self._end_text()
         self.status = status
+        yield from self._end_text()
         yield {"type": "response.output_item.done", "output_index": self.place, "item": self.told()}
 
     @abstractmethod
@@ -102,7 +102,7 @@ class Message(Item):
 
 
 class Refusal(Message):
-    """The words of a refusal."""
+    """Words that stand for an answer which the model will not give."""
 
     def _of_text(self) -> str:
         return "refusal"
@@ -112,26 +112,29 @@ class Refusal(Message):
 
     def _end_text(self) -> Iterator[Told]:
         yield self._event("refusal.done", refusal=self.text, **self._where())
-        yield self._event("content_part.done", part=self._part(), **self._where())
+        yield self._event("content_part.done", content_index=0, part=self._part())
 
     def _part(self) -> Told:
         return {"type": "refusal", "refusal": self.text}
 
 
 class Reasoning(Item):
-    """Reasoning, with an envelope of what its model knows it by."""
+    """Reasoning, with an envelope of what its model knows it by, which may be empty.
+
+    By it a provider's own reasoning is told from that of a model elsewhere, of which the provider knows nothing.
+    """
 
     prefix = "rs"
 
     def __init__(self, place: int, token: str) -> None:
         super().__init__(place, token)
-        self.envelope = ""
+        self.envelope = responses_thoughts.seal()
         self._has_part = False
 
     def told(self) -> Told:
         """Return the reasoning; without text it has no summary."""
         summary = [] if self.is_open or not self._has_part else [self._part()]
-        encrypted = self.envelope or None
+        encrypted = None if self.is_open else self.envelope
         return {"type": "reasoning", "id": self.id, "summary": summary, "encrypted_content": encrypted}
 
     def say(self, text: str) -> Iterator[Told]:
@@ -161,7 +164,7 @@ class Reasoning(Item):
 
 
 class Call(Item):
-    """A call of a function; one without arguments has an empty object of them."""
+    """A call of a function; one without arguments has an empty object of them, unless it was cut off."""
 
     prefix = "fc"
 
@@ -188,7 +191,7 @@ class Call(Item):
         return "function_call_arguments"
 
     def _end_text(self) -> Iterator[Told]:
-        if not self.text.strip():
+        if not self.text.strip() and self.status == "completed":
             yield from self.say("{}")
         yield self._event("function_call_arguments.done", arguments=self.text, name=self._called["name"])
 

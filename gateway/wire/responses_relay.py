@@ -70,7 +70,7 @@ def write_relayed(request: Request, model: str, *, unsupported: Sequence[str] = 
     head = request.head_for(model)
     if responses_thoughts.PREFIX.encode() not in request.rest:
         return omission.relayed(request, head, unsupported)
-    fields = {name: value for name, value in request.fields.items() if name not in request.head}
+    fields = bodies.exactly(request.rest)
     if isinstance(fields["input"], list):
         fields["input"] = [item for item in fields["input"] if not _is_own(item)]
     return bodies.join(omission.without(head, unsupported), orjson.dumps(omission.without(fields, unsupported)))

@@ -11,7 +11,7 @@ from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Wor
 from gateway.errors import Broken
 from gateway.exchange import Finish, Usage
 from gateway.wire import failures, pieces, responses_thoughts, responses_tools
-from gateway.wire.fields import as_count, as_object, as_objects, as_text, load
+from gateway.wire.fields import as_count, as_object, as_objects, as_text, load, tells_tokens
 
 _CUT_OFF: Final[Mapping[str, str]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 LAST: Final = frozenset({"response.completed", "response.incomplete"})
@@ -20,11 +20,11 @@ _FAILED: Final = frozenset({"failed", "cancelled"})
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """Return the tokens of a `usage` in disjoint buckets, none below zero; None where there is none.
+    """Return the tokens of a `usage` in disjoint buckets, none below zero; None where it tells none.
 
     `input_tokens` counts what was read from the cache, and what was written to it, as well.
     """
-    if not isinstance(usage, dict):
+    if not tells_tokens(usage, "input_tokens", "output_tokens"):
         return None
     details = as_object(usage.get("input_tokens_details"))
     total, output = as_count(usage.get("input_tokens")), as_count(usage.get("output_tokens"))
@@ -52,10 +52,12 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 
 def read_end(response: Mapping[str, Any]) -> str:
-    """Return why a response ended, as far as it says so itself; raises the failure of one that failed."""
+    """Return why a response ended, as far as it says so itself; raises the failure of one, with its usage."""
     status = as_text(response.get("status"))
     if response.get("error") or status in _FAILED:
-        raise failures.in_band(response.get("error") or f"the response has {status}")
+        failure = failures.in_band(response.get("error") or f"the response has {status}")
+        failure.usage = read_usage(response.get("usage"))
+        raise failure
     why = as_text(as_object(response.get("incomplete_details")).get("reason"))
     return _CUT_OFF.get(why, "length" if status == "incomplete" and not why else "stop")
 
@@ -164,10 +166,9 @@ class _Items:
 
 def _said(item: Mapping[str, Any]) -> Iterator[Piece]:
     for part in as_objects(item.get("content")):
-        if text := as_text(part.get("text")):
-            yield Words(text)
-        if refusal := as_text(part.get("refusal")):
-            yield Words(refusal, is_refusal=True)
+        for name in ("text", "refusal"):
+            if text := as_text(part.get(name)):
+                yield Words(text, is_refusal=name == "refusal")
 
 
 def _thought(item: Mapping[str, Any], *, is_new: bool) -> Iterator[Piece]:

@@ -16,7 +16,7 @@ PREFIX: Final = "tokenhub.v1."
 
 
 def seal(*, signature: str = "", redacted: str = "") -> str:
-    """Return the envelope of a signature or of sealed reasoning."""
+    """Return the envelope of a signature, of sealed reasoning, or of reasoning that has neither."""
     told = {"signature": signature, "redacted": redacted}
     raw = orjson.dumps({name: value for name, value in told.items() if value})
     return PREFIX + base64.b64encode(raw).decode()

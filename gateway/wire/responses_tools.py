@@ -1,8 +1,8 @@
 """Tools of the Responses API as functions, the one kind of tool that every format has.
 
 Source: the public API reference of OpenAI and the types of its official SDK. A custom tool, which takes any text, is a
-function with that text as its one argument; a tool in a namespace is a function with both names as one. What a call of
-such a function was before is told by `origins`.
+function with that text as its one argument; a tool in a namespace is a function with both names as one, and a long name
+is shortened. What a call of such a function was before is told by `origins`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,9 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway.conversation import Tool, ToolChoice, Untranslatable
+from gateway.wire import allowed_tools
 from gateway.wire.fields import Fields, as_object, as_objects, as_text
+from gateway.wire.names import short
 
 # Run by the provider while it answers, or by an agent in a way that only OpenAI's own models were taught: their calls
 # have a shape of their own. An agent that brings other tools can go on without them.
@@ -26,6 +28,7 @@ _DISPENSABLE: Final = frozenset(
 _OFFERING: Final = frozenset({"additional_tools", "tool_search_output"})
 """The items of an input that offer more tools."""
 _INPUT: Final = "input"
+_NAMED: Final = frozenset({"function", "custom"})
 _CHOICES: Final[Mapping[str, Literal["auto", "none", "any"]]] = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES_WRITTEN: Final = {kind: name for name, kind in _CHOICES.items()}
 
@@ -40,10 +43,10 @@ class Origin:
 
 
 def joined_name(name: str, namespace: str) -> str:
-    """Return the name of a function that stands for a tool in a namespace."""
+    """Return the name of a function that stands for a tool in a namespace, no longer than other formats take it."""
     if not namespace:
-        return name
-    return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
+        return short(name)
+    return short(f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}")
 
 
 def as_arguments(text: str) -> str:
@@ -74,7 +77,7 @@ def origins(fields: Mapping[str, Any]) -> dict[str, Origin]:
                 name = as_text(inner.get("name"))
                 kind: Literal["function", "custom"] = "custom" if inner.get("type") == "custom" else "function"
                 found.setdefault(joined_name(name, namespace), Origin(kind, name, namespace))
-    return {name: origin for name, origin in found.items() if origin.kind == "custom" or origin.namespace}
+    return {name: origin for name, origin in found.items() if origin != Origin("function", name)}
 
 
 def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], Sequence[str]]:
@@ -96,19 +99,28 @@ def read_tools(told: Fields, items: Iterable[Fields]) -> tuple[Sequence[Tool], S
     return tuple(offered.values()), tuple(f"tools[].{tool.values['type']}" for tool in left_out)
 
 
-def read_choice(told: Fields) -> ToolChoice | None:
-    """Return which tool is to be called, None where the caller does not say."""
+def read_choice(told: Fields, tools: Sequence[Tool]) -> tuple[ToolChoice | None, Sequence[Tool]]:
+    """Return which tool is to be called, None where the caller does not say, and the tools that may be."""
     choice = told.values.get("tool_choice")
     if choice is None:
-        return None
+        return None, tools
     if isinstance(choice, str) and choice in _CHOICES:
-        return ToolChoice(_CHOICES[choice])
+        return ToolChoice(_CHOICES[choice]), tools
     if not isinstance(choice, dict):
         raise told.refusal("tool_choice", "must be none, auto, required or a tool.")
-    if as_text(choice.get("type")) not in {"function", "custom"}:
-        raise Untranslatable("tool_choice")
     chosen = Fields(choice, "tool_choice")
-    return ToolChoice("tool", joined_name(chosen.required("name", str), chosen.text("namespace")))
+    if choice.get("type") == allowed_tools.KIND:
+        return allowed_tools.read(chosen, map(_read_name, chosen.each("tools")), tools)
+    if as_text(choice.get("type")) not in _NAMED:
+        raise Untranslatable("tool_choice")
+    return ToolChoice("tool", _read_name(chosen)), tools
+
+
+def _read_name(chosen: Fields) -> str:
+    """Return the name of a function that stands for a tool that is chosen; empty for a tool of another type."""
+    if as_text(chosen.values.get("type")) not in _NAMED:
+        return ""
+    return joined_name(chosen.required("name", str), chosen.text("namespace"))
 
 
 def write_tool(tool: Tool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Source: WHATWG HTML, "Server-sent events": lines end with LF, CR or CRLF, and a 
 """
 
 import re
+from typing import Final
 
 from gateway.errors import Broken
 
@@ -13,7 +14,7 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # How much of two line ends may stand at the end of the buffer, not yet known for them.
-_UNDECIDED = len(b"\r\n\r")
+_UNDECIDED: Final = len(b"\r\n\r")
 
 
 class EventSplitter:
@@ -25,24 +26,34 @@ class EventSplitter:
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the events that this piece completes; raises `Broken` when one grows past all measure.
 
-        What has been looked through is not looked at again, so that a long event costs no more for coming in pieces.
+        What is pending is searched once, so that the time is linear however small the pieces are.
         """
-        begin = max(0, len(self._pending) - _UNDECIDED)
-        self._pending += piece
-        events = []
-        start = 0
-        for blank in _BLANK_LINE.finditer(self._pending, begin):
-            events.append(bytes(self._pending[start : blank.end()]))
-            start = blank.end()
-        del self._pending[:start]
+        if not self._pending:  # as most often: what is whole is not copied
+            events, end = _cut(piece, 0)
+            self._pending += piece[end:]
+        else:
+            searched = max(0, len(self._pending) - _UNDECIDED)
+            self._pending += piece
+            events, end = _cut(self._pending, searched)
+            del self._pending[:end]
         if len(self._pending) > MAX_EVENT_BYTES:
             raise Broken("The provider sent an event without an end.")
         return events
 
     def rest(self) -> bytes:
-        """Return what came after the last whole event."""
+        """Return what came after the last whole event, which may be another without its blank line, or half of one."""
         pending, self._pending = bytes(self._pending), bytearray()
         return pending
+
+
+def _cut(buffer: bytes | bytearray, searched: int) -> tuple[list[bytes], int]:
+    """Return the whole events of a buffer whose first `searched` bytes end none, and where the last of them ends."""
+    events = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(buffer, searched):
+        events.append(bytes(buffer[start : blank.end()]))
+        start = blank.end()
+    return events, start
 
 
 def data_of(event: bytes) -> bytes:
@@ -56,6 +67,11 @@ def data_of(event: bytes) -> bytes:
         if name == b"data":
             lines.append(value.removeprefix(b" "))
     return b"\n".join(lines)
+
+
+def ended(rest: bytes) -> bytes:
+    """Return the last event of a stream with the blank line that it came without."""
+    return rest.rstrip(b"\r\n") + b"\n\n"
 
 
 def comment(text: bytes) -> bytes:

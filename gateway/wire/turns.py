@@ -2,10 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, groupby
 from typing import Any, Final
 
-from gateway.conversation import Document, Text, Turn, Untranslatable
+from gateway.conversation import Block, Document, Text, Turn, Untranslatable
 from gateway.wire.fields import Fields
 
 _LINKS: Final = ("https://", "http://")
@@ -14,18 +16,26 @@ _TEXTS_BY_ANOTHER_NAME: Final = frozenset({"application/json", "application/xml"
 
 
 def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
-    """Return the turns without those that say nothing, and with neighbours of the same side as one."""
-    together: list[Turn] = []
-    for turn in turns:
-        if together and together[-1].role == turn.role:
-            together[-1] = Turn(turn.role, (*together[-1].blocks, *turn.blocks))
-        elif turn.blocks:
-            together.append(turn)
-    return tuple(together)
+    """Return the turns without those that say nothing, and with neighbours of the same side as one, in linear time.
+
+    Words that follow those of another message stand apart from them, also within the one turn.
+    """
+    saying = (turn for turn in turns if turn.blocks)
+    return tuple(Turn(role, _together(side)) for role, side in groupby(saying, key=lambda turn: turn.role))
+
+
+def _together(side: Iterable[Turn]) -> tuple[Block, ...]:
+    first, *others = side
+    return (*first.blocks, *chain.from_iterable(_apart(turn.blocks) for turn in others))
+
+
+def _apart(blocks: Sequence[Block]) -> Sequence[Block]:
+    first = blocks[0] if blocks else None
+    return (replace(first, apart=True), *blocks[1:]) if isinstance(first, Text) else blocks
 
 
 def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fields], Any]]) -> list[Any]:
-    """Return what a content says, given as a text or as a list of parts; empty texts say nothing.
+    """Return what a content says, given as a text or as a list of parts; empty texts and files say nothing.
 
     Each part is read by the reader for its `type`, which leaves it out by returning None. Raises `Untranslatable` for a
     type without a reader, and `InvalidRequest` for a content that is neither.
@@ -41,7 +51,14 @@ def read_content(message: Fields, name: str, readers: Mapping[str, Callable[[Fie
         if reader is None:
             raise Untranslatable(part.at("type"))
         read.append(reader(part))
-    return [block for block in read if block is not None and (not isinstance(block, Text) or block.text)]
+    return [block for block in read if block is not None and not _is_empty(block)]
+
+
+def _is_empty(block: Any) -> bool:
+    """Whether a text or a file has nothing in it, which many servers refuse."""
+    if isinstance(block, Document):
+        return not (block.url or block.data or block.text.strip())
+    return isinstance(block, Text) and not block.text
 
 
 def read_source(part: Fields, name: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from registry.config.difference import Facts
 from registry.config.faults import ConfigInvalid, Fault, nearest, within
 from registry.config.schema import ALIAS, MODEL, PROVIDER, Config, Entry, survey
-from registry.models import Alias, AliasTarget, LimitField, Model, Provider, ProviderType, Strategy
+from registry.models import Alias, AliasTarget, LimitField, Model, Provider, ProviderType, ReasoningBack, Strategy
 from vault.models import Secret, validate_key
 
 Row = Provider | Model | Alias
@@ -118,5 +118,10 @@ def _told(row: Row, column: str, error: ValidationError) -> str:
     told = " ".join(error.messages)
     if error.code != "invalid_choice":
         return told
-    known = {"type": ProviderType, "strategy": Strategy, "limit_field": LimitField}[column].values
+    known = {
+        "type": ProviderType,
+        "strategy": Strategy,
+        "limit_field": LimitField,
+        "reasoning_back": ReasoningBack,
+    }[column].values
     return told.rstrip(".") + nearest(getattr(row, column), known)

@@ -39,6 +39,7 @@ PROVIDER: Fields = {
     "unsupported": values.names,
     "limit_field": values.text,
     "cache_control": values.boolean,
+    "reasoning_back": values.text,
     "endpoints": values.names,
 }
 MODEL: Fields = {

@@ -74,6 +74,19 @@ def test_a_redirect_is_not_followed(provider: ScriptedProvider, other: ScriptedP
     assert other.requests == []
 
 
+def test_an_odd_header_of_ours_is_no_fault_of_the_provider(provider: ScriptedProvider) -> None:
+    with pytest.raises(ValueError, match="header"):
+        Transport().send(
+            Outgoing(provider.url, {"x-odd": "a\nb"}, b"{}"), facts(provider.url, trusted=True), Patience(5)
+        )
+    assert provider.requests == []
+
+
+def test_an_address_that_no_url_can_have_is_told() -> None:
+    with pytest.raises(Unreachable, match="invalid"):
+        call("http://*.example/", trusted=True)
+
+
 def test_a_name_without_an_address_is_told() -> None:
     with pytest.raises(Unreachable, match="no address"):
         call("http://nobody.invalid/", trusted=True)

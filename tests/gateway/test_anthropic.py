@@ -6,6 +6,7 @@ import openai
 import orjson
 import pytest
 
+from gateway.conversation import Untranslatable
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import error, message, too_long
 from tests.scripted_openai import error as openai_error
@@ -183,10 +184,10 @@ def test_what_changes_the_answer_leaves_the_model_out(
     answer = trio.post(**CLAUDE, **told)
     assert answer.headers["x-tokenhub-model"] == "gpt-4"
     (decision,) = answer.json()["tokenhub"]["decisions"]
-    assert {"model": "claude-2", "reason": f"cannot translate `{field}`"} in decision["excluded"]
+    assert {"model": "claude-2", "reason": str(Untranslatable(field))} in decision["excluded"]
     alone = trio.post(**CLAUDE, **told, fallback=False)
     assert (alone.status_code, alone.json()["error"]["code"]) == (400, "no_model_for_request")
-    assert f"claude-2: cannot translate `{field}`" in alone.json()["error"]["message"]
+    assert f"claude-2: {Untranslatable(field)}" in alone.json()["error"]["message"]
     assert anthropic.requests == []
 
 

@@ -14,6 +14,7 @@ from tests.facts import model_facts, provider_facts
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import error, message
 from tests.scripted_openai import ToolCall
+from tests.scripted_openai import error as openai_error
 from tests.server import Gateway
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
@@ -85,10 +86,59 @@ def test_a_model_that_thinks_in_another_way(
     attempts = str(len(asked))
     assert (answer.headers["x-tokenhub-model"], answer.headers["x-tokenhub-attempts"]) == ("claude-2", attempts)
     assert kinds(anthropic) == asked
+    assert answer.headers.get("x-tokenhub-dropped-params", "") == ("reasoning_effort" if refusals else "")
 
 
 @pytest.mark.parametrize(
-    ("effort", "told"), [("low", "stop_sequences: no stop"), (None, "thinking: no"), ("none", "thinking: no")]
+    ("path", "body", "dropped"),
+    [
+        ("/v1/messages", {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 5000}, "thinking"),
+        ("/v1/responses", {"reasoning": {"effort": "low"}, "input": "hi", "messages": None}, "reasoning"),
+        ("/v1/chat/completions", {"reasoning_effort": "low", "model": "claude-2"}, "reasoning_effort"),
+    ],
+)
+def test_reasoning_that_is_taken_away_is_named_as_the_caller_knows_it(
+    trio: Gateway,
+    anthropic: ScriptedProvider,
+    provider: ScriptedProvider,
+    path: str,
+    body: dict[str, Any],
+    dropped: str,
+) -> None:
+    provider.play(openai_error(400, "Unsupported parameter: 'reasoning_effort' is not supported with this model."))
+    anthropic.play(error("invalid_request_error", "thinking: not supported"))
+    told = {"model": "gpt-4", "messages": HELLO, **body}
+    answer = trio.post(path, **told)
+    assert (answer.status_code, answer.headers["x-tokenhub-attempts"]) == (200, "2")
+    assert answer.headers["x-tokenhub-dropped-params"].split(",") == [dropped]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "This model does not support the effort parameter.",
+        "Thinking may not be enabled when tool_choice forces tool use.",
+        "Reasoning is not enabled for this model",
+        "Unrecognized request argument supplied: reasoning_effort",
+        "`max_tokens` must be greater than `thinking.budget_tokens`",
+        '"llama3" does not support thinking',
+        "Thinking level is not supported for this model.",
+    ],
+)
+def test_refusals_of_reasoning_are_known(trio: Gateway, anthropic: ScriptedProvider, told: str) -> None:
+    anthropic.play(error("invalid_request_error", told))
+    assert trio.post(**CLAUDE, reasoning_effort="low", max_tokens=5000).headers["x-tokenhub-attempts"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("effort", "told"),
+    [
+        ("low", "stop_sequences: no stop"),
+        ("low", "messages.0: odd, for all our best effort"),
+        ("low", "messages.0.content: too much wishful thinking"),
+        (None, "thinking: no"),
+        ("none", "thinking: no"),
+    ],
 )
 def test_another_refusal_is_the_callers(
     trio: Gateway, anthropic: ScriptedProvider, effort: str | None, told: str

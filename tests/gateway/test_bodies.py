@@ -1,5 +1,6 @@
 """Bodies are refused when they are not what they must be, and written again without loss when they are."""
 
+import json
 from typing import Any
 
 import orjson
@@ -92,3 +93,31 @@ def test_split_and_join_lose_nothing(body: dict[str, Any], names: set[str]) -> N
     raw = orjson.dumps(body, option=orjson.OPT_INDENT_2)
     head, rest = bodies.split(raw, bodies.parse(raw, max_depth=200), names)
     assert orjson.loads(bodies.join(head, rest)) == body
+
+
+NUMBERS = [b"18446744073709551616", b"-98765432109876543210", b"1e2", b"1.50", b"1E-7", b"0.1234567890123456789012"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("blank", [b"", b" ", b"\n  "])
+@pytest.mark.parametrize("text", [b'"x"', b'"\\u00e9"'])
+def test_numbers_go_out_as_they_came(number: bytes, blank: bytes, text: bytes) -> None:
+    raw = b'{"t":%b,"model":"m","x":%b[{"y":%b%b}],"z":%b%b}' % (text, blank, blank, number, blank, number)
+    head, rest = bodies.split(raw, bodies.parse(raw, max_depth=10), ["model"])
+    assert head == {"model": "m"}
+    assert b'"x":[{"y":%b}],"z":%b}' % (number, number) in rest
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6), st.booleans())
+def test_however_a_client_writes_its_body_it_is_the_same(body: dict[str, Any], ascii_only: bool) -> None:
+    raw = json.dumps(body, ensure_ascii=ascii_only).encode()
+    assert bodies.split(raw, bodies.parse(raw, max_depth=200), ["model"]) == bodies.split(
+        orjson.dumps(body), body, ["model"]
+    )
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 30))
+def test_every_number_is_kept(number: float, digits: int) -> None:
+    told = f"{number:.{digits}f}".replace("-0", "0").encode()
+    raw = b'{"x": %b}' % told
+    assert bodies.split(raw, bodies.parse(raw, max_depth=9), [])[1] == b'{"x":%b}' % told

@@ -145,12 +145,23 @@ def test_a_missing_usage_is_estimated(gateway: Gateway, provider: ScriptedProvid
     assert call["output_tokens"] > 0
 
 
+@pytest.mark.parametrize("usage", [b"{}", b'{"prompt_tokens": "x"}', b'{"prompt_tokens": null, "total_tokens": null}'])
+def test_a_usage_that_tells_nothing_is_estimated(gateway: Gateway, provider: ScriptedProvider, usage: bytes) -> None:
+    provider.play(raw(b'{"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": %b}' % usage))
+    call = gateway.call_of(gateway.post())
+    assert call["estimated"] is True
+    assert call["output_tokens"] > 0
+
+
 @pytest.mark.parametrize(
     ("says", "told"),
     [
         (chat(usage=Tokens(-5, -1)), (0, 0)),
         (chat(usage=Tokens(10, 2, cached=4)), (10, 2)),
-        (raw(b'{"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": "x"}}'), (0, 0)),
+        (
+            raw(b'{"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": "x", "completion_tokens": 0}}'),
+            (0, 0),
+        ),
     ],
 )
 def test_odd_usages_are_clamped(

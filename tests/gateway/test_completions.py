@@ -6,6 +6,7 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.conversation import Untranslatable
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import error as anthropic_error
 from tests.scripted_anthropic import message
@@ -188,7 +189,7 @@ def test_bad_prompts_are_refused(mixed: Gateway, other: ScriptedProvider, prompt
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_tokens", 0), ("max_tokens", "many"), ("stream", "yes"), ("stream_options", 1), ("model", 7)],
+    [("max_tokens", -1), ("max_tokens", "many"), ("stream", "yes"), ("stream_options", 1), ("model", 7)],
 )
 def test_bad_fields_are_refused(mixed: Gateway, field: str, value: object) -> None:
     answer = mixed.post("/v1/completions", prompt=ONCE, messages=None, **{field: value})
@@ -222,7 +223,7 @@ def test_what_only_such_models_can_do_goes_to_them(
     assert other.requests[0].json[field] == provider.requests[0].json[field] == value
     alone = mixed.post("/v1/completions", **asked, models=["gpt", "claude"])
     assert (alone.status_code, alone.json()["error"]["code"]) == (400, "no_model_for_request")
-    assert f"claude: cannot translate `{field}`" in alone.json()["error"]["message"]
+    assert f"claude: {Untranslatable(field)}" in alone.json()["error"]["message"]
 
 
 def test_a_list_of_one_prompt_is_that_prompt(client: openai.OpenAI, anthropic: ScriptedProvider) -> None:
@@ -249,3 +250,13 @@ def test_cached_tokens_count_once(client: openai.OpenAI, anthropic: ScriptedProv
     usage = client.completions.create(model="claude", prompt=ONCE).usage
     assert usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (100, 5, 105)
+
+
+def test_no_words_at_all_can_be_asked_for(mixed: Gateway, other: ScriptedProvider) -> None:
+    """With `echo` it is a way to the probabilities of a prompt; a model for chats has none."""
+    asked = {"prompt": ONCE, "max_tokens": 0, "echo": True, "logprobs": 1}
+    assert mixed.session.post(f"{mixed.url}/v1/completions", json=asked, timeout=10).status_code == 200
+    assert other.requests[0].json == {**asked, "model": "served"}
+    plain = {"prompt": ONCE, "max_tokens": 0, "model": "claude", "fallback": False}
+    refused = mixed.session.post(f"{mixed.url}/v1/completions", json=plain, timeout=10)
+    assert (refused.status_code, "max_tokens" in refused.json()["error"]["message"]) == (400, True)

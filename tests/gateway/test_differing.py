@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from gateway.adapters.kinds import ADAPTERS
-from gateway.conversation import Conversation, Turn
+from gateway.adapters.openai import OpenAIAdapter
+from gateway.conversation import Conversation, Text, Turn
 from gateway.exchange import CHAT, Once, Policy, Request
 from gateway.wire import bodies, openai
 from registry.models import ProviderType
@@ -55,6 +56,7 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
         {"name": "azure", "preset": "azure-deployments", "api_key": KEY},
         {"name": "strict", **strict},
         {"name": "chat-only", "type": "vllm", "endpoints": ["chat"]},
+        {"name": "vectors", "type": "vllm", "endpoints": ["embeddings"]},
         {"name": "half", "type": "vllm", "unsupported": ["stream_options.include_usage", "stream_options.other"]},
         {
             "name": "bearer",
@@ -66,10 +68,14 @@ def hub(service: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> 
         {"name": "shy", "type": "anthropic", "api_key": KEY, "unsupported": ["temperature"], "path": "v2/{endpoint}"},
         {"name": "usual", "type": "vllm"},
         {"name": "hinted", "preset": "openrouter", "api_key": KEY},
+        {"name": "thinks", "preset": "deepseek", "api_key": KEY},
     ]
     config = {
         "providers": [provider | at for provider in providers],
-        "models": [model(row["name"], row["name"], name=f"{row['name']} there/4.1") for row in providers],
+        "models": [
+            *(model(row["name"], row["name"], name=f"{row['name']} there/4.1") for row in providers),
+            model("talker", "chat-only", capabilities=["embedding"]),
+        ],
     }
     with Gateway(tmp_path_factory.mktemp("hub"), config) as running:
         yield running
@@ -109,6 +115,31 @@ def test_hints_for_the_cache_go_where_the_row_takes_them(hub: Gateway, service: 
     answer = hub.post("/v1/messages", model="usual", **asked)
     assert (answer.status_code, dropped(answer)) == (200, "cache_control")
     assert sent(service)["messages"] == [{"role": "user", "content": "long"}]
+
+
+def test_reasoning_goes_back_where_the_row_takes_it(hub: Gateway, service: ScriptedProvider) -> None:
+    thought = [{"type": "thinking", "thinking": "hm", "signature": ""}, {"type": "text", "text": "Yes?"}]
+    said = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": thought},
+        {"role": "user", "content": "b"},
+    ]
+    for name, told, lost in (("thinks", "hm", ""), ("usual", None, "thinking")):
+        answer = hub.post("/v1/messages", model=name, max_tokens=9, messages=said)
+        assert (answer.status_code, dropped(answer)) == (200, lost)
+        assert sent(service)["messages"][1].get("reasoning_content") == told
+
+
+@pytest.mark.parametrize("name", ["usual", "strict"])
+def test_numbers_go_on_as_they_came(hub: Gateway, service: ScriptedProvider, name: str) -> None:
+    """Also where a field is taken out of the body."""
+    raw = (
+        b'{"model": "%b", "seed": 7, "messages": [{"role": "user", "content": "hi"}], "x": [1e2, 36893488147419103232]}'
+    )
+    asked = requests.post(f"{hub.url}/v1/chat/completions", data=raw % name.encode(), timeout=10)
+    assert asked.status_code == 200, asked.text
+    assert b'"x":[1e2,36893488147419103232]' in service.requests[-1].body
+    assert ("seed" in sent(service)) is (name == "usual")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -201,7 +232,7 @@ def test_a_refusal_does_not_repeat_the_key(hub: Gateway, service: ScriptedProvid
 def request_of(body: dict[str, Any], *, form: str = CHAT) -> Request:
     """A request in a format that OpenAI's adapter relays, or else translates."""
     whole = openai.read_chat(orjson.dumps(body), body, Policy())
-    conversation = Conversation(turns=(Turn("user", ()),), max_tokens=5, user="ann")
+    conversation = Conversation(turns=(Turn("user", (Text("hi"),)),), max_tokens=5, user="ann")
     return Request(
         **{name: getattr(whole, name) for name in whole.__slots__}
         | {"format": form, "conversation": Once(lambda: conversation)}
@@ -209,19 +240,23 @@ def request_of(body: dict[str, Any], *, form: str = CHAT) -> Request:
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.fields["type"] != "anthropic"])
-def test_a_preset_never_refuses_what_the_gateway_adds(name: str) -> None:
+@pytest.mark.parametrize("form", [CHAT, "other"])
+def test_a_preset_keeps_what_a_chat_cannot_do_without(name: str, form: str) -> None:
     fields = PRESETS[name].fields
-    refused = tuple(fields.get("unsupported", ()))
     provider = provider_facts(
         type=ProviderType(fields["type"]),
-        unsupported=refused,
+        unsupported=tuple(fields.get("unsupported", ())),
         limit_field=fields.get("limit_field", ""),
         base_url="http://x",
     )
-    body = {"messages": HI, "stream": True, "max_tokens": 3}
-    outgoing = ADAPTERS[provider.type].outgoing(request_of(body), model_facts(provider=provider))  # type: ignore[attr-defined]
-    told = orjson.loads(outgoing.body)
-    assert not [path for path in refused if path in told]
+    body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 5}
+    adapter = ADAPTERS[provider.type]
+    assert isinstance(adapter, OpenAIAdapter)
+    told = orjson.loads(adapter.outgoing(request_of(body, form=form), model_facts(provider=provider)).body)
+    limit = provider.limit_field or (adapter.limit if form == "other" else "max_tokens")
+    assert (told["model"], told["stream"], told.get(limit)) == ("m", True, 5)
+    assert [message["role"] for message in told["messages"]] == ["user"]
+    assert told["messages"][0]["content"] == "hi"
 
 
 def test_a_translation_obeys_the_row_as_well() -> None:
@@ -256,3 +291,18 @@ def test_usages_are_counted_once(hub: Gateway, service: ScriptedProvider) -> Non
     answer = hub.post(model="strict", stream=True)
     assert b'"usage":{' not in answer.content
     assert hub.call_of(answer)["input_tokens"] == 1
+
+
+def test_what_has_no_chat_is_sent_none(hub: Gateway, service: ScriptedProvider) -> None:
+    asked_of: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {},
+        "/v1/messages": {"max_tokens": 5},
+        "/v1/responses": {"messages": None, "input": "hi"},
+        "/v1/completions": {"messages": None, "prompt": "hi"},
+    }
+    for path, asked in asked_of.items():
+        refused = hub.post(path, model="vectors", fallback=False, **asked)
+        assert (refused.status_code, "provider vectors has no chat endpoint" in refused.text) == (400, True)
+    refused = hub.post("/v1/embeddings", model="talker", messages=None, input="hi")
+    assert (refused.status_code, "provider chat-only has no embeddings endpoint" in refused.text) == (400, True)
+    assert service.requests == []

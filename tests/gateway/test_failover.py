@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import orjson
 import pytest
@@ -213,3 +214,52 @@ def test_nobody_left_is_told_with_a_request_id(provider: ScriptedProvider, tmp_p
     assert answer.headers["Retry-After"] == "9"
     assert answer.headers["x-tokenhub-attempts"] == "2"
     assert answer.headers["x-tokenhub-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_the_model_that_was_asked_for_is_named_where_another_fails(
+    trio: Gateway, provider: ScriptedProvider, anthropic: ScriptedProvider, other: ScriptedProvider, path: str
+) -> None:
+    """It is left out for its window, and who stands in for it is not the one to look at."""
+    for each in (provider, anthropic, other):
+        each.default = error(500, "down")
+    words = [{"role": "user", "content": "word " * 10_000}]
+    answer = trio.post(path, model="llama-local", messages=words, max_tokens=5)
+    assert answer.status_code in {502, 503}
+    assert "What was asked for is left out (llama-local: context too small" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (raw(b"<html>"), "first sent something that is not JSON"),
+        (error(200, "out of breath", kind="server_error"), "first broke off: out of breath"),
+    ],
+)
+def test_whoever_fails_is_named(gateway: Gateway, provider: ScriptedProvider, script: Says, told: str) -> None:
+    provider.default = script
+    assert gateway.post(model="best", fallback=False).json()["error"]["message"].startswith(told)
+
+
+ROLE = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"one"}}]}\n\n'
+MORE = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":" two"}}]}\n\n'
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_half_an_event_is_not_passed_on(
+    gateway: Gateway, provider: ScriptedProvider, framing: Literal["chunked", "close"]
+) -> None:
+    """Its beginning and the error after it would be one event, which no client could read."""
+    provider.play(Script(raw_stream(ROLE, MORE, MORE[:60]), framing=framing))
+    answer = gateway.post(stream=True).content
+    assert answer.startswith(ROLE + MORE + b'data: {"error":')
+    assert orjson.loads(answer.removeprefix(ROLE + MORE + b"data: "))["error"]["code"] == "provider_error"
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_last_event_without_its_blank_line_gets_one(gateway: Gateway, provider: ScriptedProvider, end: bytes) -> None:
+    last = b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+    provider.play(raw_stream(ROLE, MORE, last + end))
+    assert gateway.post(stream=True).content == ROLE + MORE + last + b"\n\n"
+    provider.play(raw_stream(ROLE, last + b"\n\n", b"data: [DONE]" + end))
+    assert gateway.post(stream=True).content == ROLE + last + b"\n\ndata: [DONE]\n\n"

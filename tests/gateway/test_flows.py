@@ -82,7 +82,7 @@ def test_a_text_completion(sdk: openai.OpenAI, name: str) -> None:
 
 def test_they_are_listed(sdk: openai.OpenAI) -> None:
     listed = {model.id: model for model in sdk.models.list()}
-    assert list(listed) == ["claude-2", "gpt-4", "llama-local", *NAMES]
+    assert list(listed) == ["claude-2", "gpt-4", "llama-local", "auto", *NAMES]
     assert {listed[name].owned_by for name in NAMES} == {"tokenhub"}
     assert [sdk.models.retrieve(name).id for name in NAMES] == NAMES
 
@@ -160,6 +160,20 @@ def test_a_failing_phase_tells_what_was_made(trio: Gateway, anthropic: ScriptedP
     assert (told["error"]["code"], told["phase"], told["cause"]) == ("phase_failed", "critique", "rate_limit_exceeded")
     assert told["partial"]["initial_plan"] == "an answer"
     assert told["partial"]["total_tokens"] == 9
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failing_phase_tells_it_in_anthropics_format_as_well(
+    trio: Gateway, anthropic: ScriptedProvider, *, stream: bool
+) -> None:
+    anthropic.play(message([], fails_with="rate_limit_error"))
+    asked = {"model": "tokenhub/adversarial", "stream": stream, "critic": "claude-2", "fallback": False}
+    answer = trio.post("/v1/messages", max_tokens=100, **asked)
+    assert answer.status_code == (200 if stream else 502)
+    told = orjson.loads(answer.content.rpartition(b"data: ")[2] if stream else answer.content)
+    assert (told["type"], told["error"]["type"]) == ("error", "api_error")
+    assert (told["phase"], told["cause"]) == ("critique", "rate_limit_exceeded")
+    assert (told["partial"]["initial_plan"], told["partial"]["total_tokens"]) == ("an answer", 9)
 
 
 @pytest.mark.parametrize("stream", [False, True])

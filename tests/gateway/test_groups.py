@@ -53,6 +53,14 @@ def test_an_alias_has_a_strategy_of_its_own(hub: Gateway) -> None:
 
 def test_names_are_listed_and_closed_ones_are_not(hub: Gateway) -> None:
     listed = [each["id"] for each in hub.session.get(f"{hub.url}/v1/models", timeout=10).json()["data"]]
-    assert [name for name in listed if "/" not in name] == ["new", "old", "rest", "canary", "frugal"]
+    assert [name for name in listed if "/" not in name] == ["new", "old", "rest", "canary", "frugal", "auto"]
     refused = hub.post(model="off")
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("name", ["auto", "old", "canary", "frugal", "tokenhub/vote"])
+def test_a_model_is_told_under_the_name_that_was_asked_for(hub: Gateway, name: str) -> None:
+    headers: dict[str, str]
+    for headers in ({}, {"anthropic-version": "2023-06-01"}):
+        told = hub.session.get(f"{hub.url}/v1/models/{name}", headers=headers, timeout=10).json()
+        assert (told["id"], told.get("object", told.get("type"))) == (name, "model")

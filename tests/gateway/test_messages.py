@@ -148,6 +148,7 @@ def test_when_anthropic_is_down_another_answers(
     [
         ({"messages": None}, 400, "invalid_request_error"),
         ({"max_tokens": "many"}, 400, "invalid_request_error"),
+        ({"max_tokens": -1}, 400, "invalid_request_error"),
         ({"model": "claude-9"}, 404, "not_found_error"),
         ({"max_cost": "cheap"}, 400, "invalid_request_error"),
     ],
@@ -195,6 +196,17 @@ def test_an_error_after_words_is_told_in_band(
     assert (told["type"], "message_stop" in str(told)) == ("error", False)
 
 
+def test_anthropics_own_error_after_words_passes_byte_for_byte(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    asked = {"model": "claude-2", **ASKED, "stream": True}
+    anthropic.default = message(["some", " words"], fails_with="overloaded_error")
+    key = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    straight = requests.post(f"{anthropic.url}/v1/messages", json=asked, headers=key, timeout=10)
+    answer = ask(trio, stream=True)
+    assert answer.content == straight.content
+    assert b"overloaded_error" in answer.content
+    assert trio.call_of(answer)["error"] == "provider_unavailable"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_books_have_what_anthropic_counted(trio: Gateway, anthropic: ScriptedProvider, *, stream: bool) -> None:
     anthropic.play(message(["a", "b"], usage=Tokens(100, 5, 60), cache_write=10))
@@ -210,13 +222,31 @@ def test_a_limit_that_is_left_out_is_the_room_of_the_model(trio: Gateway, anthro
     assert anthropic.requests[0].json["max_tokens"] > 100
 
 
+def test_nothing_but_the_cache_can_be_asked_for(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    """Anthropic fills its cache for a limit of 0, and says nothing; no other language can ask for that."""
+    assert ask(trio, max_tokens=0).status_code == 200
+    assert anthropic.requests[0].json["max_tokens"] == 0
+    refused = ask(trio, max_tokens=0, model="gpt-4", fallback=False)
+    assert (refused.status_code, "max_tokens" in refused.json()["error"]["message"]) == (400, True)
+
+
 def test_less_room_is_less_thinking(trio: Gateway, anthropic: ScriptedProvider) -> None:
     """Claude Code asks for as much as its own models may write, which others may not."""
     anthropic.play(error("invalid_request_error", "max_tokens: 32000 > 8192, which is the maximum allowed"))
     thinking = {"type": "enabled", "budget_tokens": 31_999}
-    assert ask(trio, max_tokens=32_000, thinking=thinking).status_code == 200
+    answer = ask(trio, max_tokens=32_000, thinking=thinking)
+    assert (answer.status_code, answer.headers["x-tokenhub-dropped-params"]) == (200, "thinking")
     again = anthropic.requests[1].json
     assert (again["max_tokens"], again["thinking"]["budget_tokens"]) == (8192, 8191)
+
+
+def test_thinking_beyond_the_callers_own_limit_passes_as_it_came(trio: Gateway, anthropic: ScriptedProvider) -> None:
+    """Anthropic takes it where a model thinks between its calls of tools."""
+    thinking = {"type": "enabled", "budget_tokens": 4000}
+    answer = ask(trio, max_tokens=2000, thinking=thinking)
+    assert answer.status_code == 200
+    assert (anthropic.requests[0].json["thinking"], anthropic.requests[0].json["max_tokens"]) == (thinking, 2000)
+    assert "x-tokenhub-dropped-params" not in answer.headers
 
 
 def test_tokens_are_counted_by_who_would_answer(
@@ -272,3 +302,50 @@ def test_a_flow_can_be_asked_in_this_format(
     else:
         assert client.messages.create(**asked).content[0].text == "Hello from here"
     assert "Be brief." in str(provider.requests[0].json["messages"])
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "kind"),
+    [
+        (error("overloaded_error"), 529, "overloaded_error"),
+        (openai_error(503, "busy"), 529, "overloaded_error"),
+        (openai_error(502, "bad gateway"), 503, "overloaded_error"),
+        (openai_error(500, "broken"), 502, "api_error"),
+    ],
+)
+def test_an_overload_everywhere_has_anthropics_own_status(
+    trio: Gateway, anthropic: ScriptedProvider, failure: Says, status: int, kind: str
+) -> None:
+    anthropic.default = failure
+    answer = ask(trio, fallback=False)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
+    assert trio.post(model="claude-2", fallback=False).status_code == min(status, 503)
+
+
+def test_the_official_client_knows_an_overload(client: official.Anthropic, anthropic: ScriptedProvider) -> None:
+    anthropic.default = error("overloaded_error")
+    with pytest.raises(official._exceptions.OverloadedError):
+        client.messages.create(model="claude-2", **ASKED, extra_body={"fallback": False})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_no_provider_counted_is_told_as_it_is_booked(
+    client: official.Anthropic, provider: ScriptedProvider, *, stream: bool
+) -> None:
+    """Clients decide by it when to compact, and a 0 would never make them."""
+    provider.default = chat_stream(["some", " words"], include_usage=False)
+    if stream:
+        with client.messages.stream(model="gpt-4", **ASKED) as events:
+            usage = events.get_final_message().usage
+    else:
+        usage = client.messages.create(model="gpt-4", **ASKED).usage
+    assert usage.input_tokens > 0 < usage.output_tokens
+
+
+@pytest.mark.parametrize("message", [None, 7, {}])
+def test_an_error_without_words_is_told_in_words(trio: Gateway, provider: ScriptedProvider, message: object) -> None:
+    provider.default = raw(orjson.dumps({"error": {"message": message, "type": "invalid_request_error", "code": 400}}))
+    refused = ask(trio, model="gpt-4", fallback=False)
+    assert refused.status_code >= 400
+    assert refused.json()["error"]["message"]
+    assert isinstance(refused.json()["error"]["message"], str)

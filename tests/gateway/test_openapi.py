@@ -98,7 +98,7 @@ def test_every_error_is_told_of() -> None:
 
 
 def test_every_header_of_an_answer_is_told_of() -> None:
-    attempt = Attempt("m", "p", dropped=("n",), cost_micro=1)
+    attempt = Attempt("m", "p", dropped=("n",), cost_micro=1, upstream={"x-tokenhub-upstream-request-id": "1"})
     call = Call("req_1", "POST /v1/x", 0.0, decisions=[Decision(1, 1, [], [])], attempts=[attempt])
     room = Room(1, 1, 1.0)
     call.room = throttling.headers(Verdict(rooms={REQUESTS: room, TOKENS: room}))

@@ -10,7 +10,7 @@ import pytest
 from tests.scripted import ScriptedProvider
 from tests.scripted_anthropic import message
 from tests.scripted_openai import ToolCall, chat, chat_stream, error
-from tests.scripted_script import Cut, Script, raw, raw_stream
+from tests.scripted_script import Answer, Cut, Script, raw, raw_stream
 from tests.server import Gateway
 
 BOTH = pytest.mark.parametrize("name", ["claude-2", "llama-local"])
@@ -185,3 +185,50 @@ def test_another_provider_answers_where_that_one_is_down(native: Gateway, provid
 def test_a_flow_can_be_asked_in_this_format(client: openai.OpenAI) -> None:
     said = client.responses.create(model="tokenhub/refine", input="hello", instructions="Be brief.")
     assert said.output_text == "Hello from here"
+
+
+def event(kind: str, **told: Any) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps({"type": kind, **told}) + b"\n\n"
+
+
+FAILED: dict[str, Any] = {
+    "id": "r",
+    "object": "response",
+    "status": "failed",
+    "output": [],
+    "error": {"code": "server_error", "message": "boom"},
+    "usage": {"input_tokens": 1234, "output_tokens": 567, "total_tokens": 1801},
+}
+WORDS = event("response.output_text.delta", sequence_number=1, delta="Hel")
+LAST = event("response.failed", sequence_number=2, response=FAILED)
+
+
+@pytest.mark.parametrize("says", [raw_stream(WORDS, LAST), raw_stream(LAST), raw(orjson.dumps(FAILED))])
+def test_what_a_response_that_failed_has_used_is_booked(
+    native: Gateway, provider: ScriptedProvider, says: Answer
+) -> None:
+    provider.default = says
+    is_stream = says.content_type != "application/json"
+    answer = native.post("/v1/responses", model="m", input="hi", stream=is_stream, fallback=False)
+    assert b"boom" in answer.content
+    attempts = len(provider.requests)
+    call = native.call_of(answer)
+    assert (call["input_tokens"], call["output_tokens"]) == (1234 * attempts, 567 * attempts)
+    assert not call["estimated"]
+
+
+@pytest.mark.parametrize("last", [LAST, event("error", sequence_number=2, code="server_error", message="boom")])
+def test_a_failure_in_a_relayed_stream_passes_byte_for_byte(
+    native: Gateway, provider: ScriptedProvider, last: bytes
+) -> None:
+    provider.play(raw_stream(WORDS, last))
+    answer = native.post("/v1/responses", model="m", input="hi", stream=True, fallback=False)
+    assert answer.content == WORDS + last
+    assert native.call_of(answer)["error"] == "provider_error"
+
+
+def test_a_failure_that_quotes_our_key_does_not(native: Gateway, provider: ScriptedProvider) -> None:
+    provider.play(raw_stream(WORDS, event("error", code="server_error", message="bad key sk-canary")))
+    answer = native.post("/v1/responses", model="m", input="hi", stream=True, fallback=False)
+    assert b"response.failed" in answer.content
+    assert b"sk-canary" not in answer.content

@@ -22,10 +22,10 @@ from gateway.errors import (
 )
 from gateway.exchange import Policy, Request
 from gateway.metrics import Standings
-from gateway.wire import messages, openai
+from gateway.wire import embeddings, messages, openai, responses_relay
 from registry.board import Board
 from registry.models import ProviderType
-from registry.snapshot import ModelFacts, Snapshot
+from registry.snapshot import AliasFacts, ModelFacts, Snapshot
 from tests.clock import Clock
 from tests.facts import model_facts, provider_facts
 from tests.gateway.cooling import Silent
@@ -96,9 +96,11 @@ def test_each_exclusion_has_its_reason(changed: dict[str, Any], reason: str) -> 
         stream=True,
         response_format={"type": "json_object"},
     )
-    found = router.route(asked, Snapshot(1, (left_out, stays)))
+    other = model_facts(id="of-bad", provider=provider_facts(name="bad"), enabled=False)
+    found = router.route(asked, Snapshot(1, (left_out, other, stays)))
     assert [model.id for model in found.models] == ["stays"]
-    assert [(excluded.model, excluded.reason) for excluded in found.decision.excluded] == [("left-out", reason)]
+    reasons = {excluded.model: excluded.reason for excluded in found.decision.excluded}
+    assert reasons == {"left-out": reason, "of-bad": "disabled"}
 
 
 @pytest.mark.parametrize(
@@ -230,6 +232,54 @@ def test_nobody_can_serve() -> None:
         route(model_facts(context_size=50), model_facts(id="n", context_size=10), messages=LONG)
 
 
+def test_a_field_that_nobody_understands_is_named() -> None:
+    robot = [{"role": "robot", "content": "hi"}]
+    models = [model_facts(id="a"), model_facts(id="b"), model_facts(id="c", enabled=False)]
+    with pytest.raises(InvalidRequest, match="role") as told:
+        route(*models, messages=robot)
+    assert told.value.param == "messages[0].role"
+    assert len(told.value.decision.excluded) == 3
+    with pytest.raises(Unserviceable, match="a: cannot translate `n`; b: cannot translate `n`; c: disabled") as left:
+        route(*models, n=2)
+    assert left.value.param is None
+    with pytest.raises(Unserviceable) as alone:
+        route(*models[:2], n=2)
+    assert alone.value.param == "n"
+
+
+@pytest.mark.parametrize(
+    ("read", "field"),
+    [
+        (openai.read_chat, "messages"),
+        (openai.read_completion, "prompt"),
+        (responses_relay.read_request, "input"),
+        (embeddings.read_embedding, "input"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_named_by_its_field(read: Any, field: str) -> None:
+    body = {"model": "m", field: LONG if field == "messages" else "word " * 400}
+    small = model_facts(context_size=50, capabilities=frozenset({"chat", "completion", "embedding"}))
+    with pytest.raises(PromptTooLong) as told:
+        router.route(read(orjson.dumps(body), body, Policy()), Snapshot(1, (small,)))
+    assert told.value.param == field
+
+
+def test_an_alias_of_vectors_is_one_model() -> None:
+    able = frozenset({"embedding"})
+    small = [
+        model_facts(id=name, name=there, weight=weight, capabilities=able)
+        for name, there, weight in (("a", "small", 1.0), ("b", "vendor/Small", 5.0), ("c", "{large}", 90.0))
+    ]
+    snapshot = Snapshot(
+        1, tuple(small), {"vectors": AliasFacts("vectors", None, tuple((each, None) for each in small))}
+    )
+    body = {"model": "vectors", "input": "hi"}
+    told = router.route(embeddings.read_embedding(orjson.dumps(body), body, Policy()), snapshot)
+    assert [model.id for model in told.models] == ["b", "a"]
+    (left_out,) = told.decision.excluded
+    assert (left_out.model, left_out.reason) == ("c", "makes other vectors than a: it is {large}, not small")
+
+
 LONG = [{"role": "user", "content": "word " * 400}]
 MODELS = st.lists(
     st.builds(
@@ -278,3 +328,27 @@ def test_the_route_holds_only_what_can_serve_in_order(
         assert scores == [model.score for model in found.models]
     assert len({model.id for model in found.models}) == len(found.models)
     assert len(found.models) + len(found.decision.excluded) == len(models)
+
+
+def test_what_was_asked_for_and_left_out_is_kept_for_the_callers_eyes() -> None:
+    """Neither those who were never asked for, nor one that is tried after all."""
+    keyless = model_facts(id="keyless", provider=provider_facts(name="openai", problem="NOT_SET is not set"))
+    off, good = model_facts(id="off", enabled=False), model_facts(id="good")
+    snapshot = Snapshot(1, (good, keyless, off))
+    found = router.route(request(model="keyless"), snapshot)
+    assert [each.model for each in found.missing] == ["keyless"]
+    told = router.told_of(found.missing)
+    assert told == " What was asked for is left out (keyless: provider openai has no key that works)."
+    assert [each.model for each in router.route(request(models=["off", "good"]), snapshot).missing] == ["off"]
+    for fields in ({}, {"model": "auto"}, {"model": "good"}):
+        assert router.told_of(router.route(request(**fields), snapshot).missing) == ""
+
+
+def test_a_provider_that_does_not_exist_cannot_be_excluded() -> None:
+    """Or else what is meant to be kept from it would go there."""
+    snapshot = Snapshot(1, (model_facts(id="a", provider=provider_facts(name="openai")), model_facts(id="b")))
+    assert [model.id for model in router.route(request(exclude_providers=["openai"]), snapshot).models] == ["b"]
+    for name, told in (("opena", "Did you mean openai?"), ("nosuch", "'nosuch'")):
+        with pytest.raises(InvalidRequest, match=told) as refused:
+            router.route(request(exclude_providers=["openai", name]), snapshot)
+        assert refused.value.param == "exclude_providers"

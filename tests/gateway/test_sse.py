@@ -59,6 +59,13 @@ def test_an_event_without_end_is_refused() -> None:
             splitter.feed(b"x" * 1024 * 1024)
 
 
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a"]), max_size=12), st.data())
+def test_any_line_ends_at_any_borders(parts: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(parts)
+    cut = data.draw(st.integers(0, len(stream)))
+    assert split([stream[i : i + 1] for i in range(len(stream))]) == split([stream[:cut], stream[cut:]])
+
+
 @given(st.lists(st.binary(max_size=40), max_size=12))
 def test_nothing_is_lost(pieces: list[bytes]) -> None:
     assert b"".join(split(pieces)) == b"".join(pieces)

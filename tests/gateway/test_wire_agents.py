@@ -92,9 +92,11 @@ def test_it_works() -> None:
     asked = anthropic.read_conversation(agents_body())
     assert asked.dropped == (
         "context_management",
+        "server_tool_use",
         "tool_search_tool_result",
         "tool_reference",
         "tool_search_tool_regex_20251119",
+        "tools[].eager_input_streaming",
     )
     assert asked.reasoning == Reasoning("high", 31999)
     assert [block.text for block in asked.system][-1] == "The date is now known."
@@ -164,8 +166,24 @@ def test_tools_that_nobody_else_can_run(kind: str) -> None:
     assert raised.value.field == "tools[0].type"
 
 
-def test_what_a_server_ran_is_no_part_of_another_history() -> None:
-    searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
+
+
+def test_a_search_in_the_web_is_left_out_where_there_are_other_tools() -> None:
+    asked = anthropic.read_conversation({"messages": HI, "tools": [SEARCH, tool("Read")]})
+    assert ([offered.name for offered in asked.tools], asked.dropped) == (["Read"], ("web_search_20250305",))
+    chosen = {"type": "tool", "name": "web_search"}
     with pytest.raises(Untranslatable) as raised:
-        anthropic.read_conversation({"messages": [*HI, {"role": "assistant", "content": [searched]}]})
-    assert raised.value.field == "messages[1].content[0].type"
+        anthropic.read_conversation({"messages": HI, "tools": [SEARCH, tool("Read")], "tool_choice": chosen})
+    assert raised.value.field == "tool_choice.name"
+
+
+@pytest.mark.parametrize("kind", ["web_search", "web_fetch", "code_execution", "bash_code_execution"])
+def test_what_a_server_ran_is_no_part_of_another_history(kind: str) -> None:
+    ran = {"type": "server_tool_use", "id": "s", "name": kind, "input": {}}
+    found = {"type": f"{kind}_tool_result", "tool_use_id": "s", "content": [{"type": "x", "encrypted_content": "y"}]}
+    asked = anthropic.read_conversation(
+        {"messages": [*HI, {"role": "assistant", "content": [ran, found, text("It is so.")]}]}
+    )
+    assert asked.turns[-1].blocks == (Text("It is so."),)
+    assert asked.dropped == ("server_tool_use", f"{kind}_tool_result")

@@ -156,6 +156,13 @@ ARGUMENTS = [CallArguments(0, '{"a":'), CallArguments(1, "{}"), CallArguments(0,
             [A, CallArguments(0, "{"), B, CallArguments(0, "}"), C, CallArguments(1, "{}"), Words("x")],
             [A, CallArguments(0, "{}"), B, CallArguments(1, "{}"), C, CallArguments(2, "{}"), Words("x")],
         ),
+        # words between the beginning of calls and their arguments
+        (
+            [A, B, Words("x"), Thinking("y"), CallArguments(0, '{"a":1}'), CallArguments(1, "{}")],
+            [A, CallArguments(0, '{"a":1}'), B, CallArguments(1, "{}"), Words("x"), Thinking("y")],
+        ),
+        ([A, Words("x"), *ARGUMENTS[::2]], [A, CallArguments(0, '{"a":1}'), Words("x")]),
+        ([A, Words("x"), B], [A, CallArguments(0, "{}"), Words("x"), B, CallArguments(1, "{}")]),
         # no arguments at all
         ([A], [A, CallArguments(0, "{}")]),
         ([A, CallArguments(0, "{}"), B, CallArguments(0, " ")], [A, CallArguments(0, "{}"), B, CallArguments(1, "{}")]),
@@ -297,3 +304,15 @@ def test_a_chat_is_told_as_a_message() -> None:
     assert orjson.loads(arguments.text) == {"on": True}
     assert isinstance(end, Finish)
     assert end.reason == "tool_calls"
+
+
+def test_a_large_number_in_a_call_is_kept() -> None:
+    said: list[Piece | Finish] = [A, CallArguments(0, '{"id": 98765432109876543210, "x": 1.50}'), END]
+    assert b'"input":{"id":98765432109876543210,"x":1.50}' in any_.written(WholeWriter(HEAD), said)[-1]
+
+
+@pytest.mark.parametrize("levels", [300, 990])
+def test_arguments_that_are_nested_too_deep_are_no_fault_of_ours(levels: int) -> None:
+    deep = '{"x":' * levels + "1" + "}" * levels
+    with pytest.raises(errors.Broken):
+        any_.written(WholeWriter(HEAD), [A, CallArguments(0, deep), END])

@@ -198,7 +198,7 @@ def test_a_name_of_a_speaker_is_dropped() -> None:
         ({"prediction": {"type": "content"}}, "prediction"),
         ({"guided_json": {}}, "guided_json"),
         ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
-        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ({"tool_choice": {"type": "custom"}}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "assistant", "audio": {"id": "a"}}]}, "messages[0].audio"),
@@ -207,7 +207,7 @@ def test_a_name_of_a_speaker_is_dropped() -> None:
     ],
 )
 def test_what_changes_the_form_cannot_be_translated(fields: dict[str, Any], name: str) -> None:
-    with pytest.raises(Untranslatable, match=r"cannot translate `") as raised:
+    with pytest.raises(Untranslatable, match="`") as raised:
         chat.read_conversation({"messages": HI} | fields)
     assert raised.value.field == name
 

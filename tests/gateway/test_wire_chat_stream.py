@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway import errors
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Words
 from gateway.exchange import Finish, Usage
-from gateway.wire import chat_stream
+from gateway.wire import chat_stream, openai
 from tests import conversations as any_
 from tests.recordings import recordings
 
@@ -55,8 +55,8 @@ def test_it_works() -> None:
 
 
 USAGES = st.builds(
-    lambda uncached, read, output, reasoning: Usage(uncached, read, 0, output + reasoning, reasoning),
-    *[any_.COUNTS] * 4,
+    lambda uncached, read, written, output, reasoning: Usage(uncached, read, written, output + reasoning, reasoning),
+    *[any_.COUNTS] * 5,
 )
 ANSWERS = any_.answers(any_.thoughts(), st.none() | USAGES)
 
@@ -230,3 +230,24 @@ def test_arguments_nested_past_all_measure() -> None:
     raw = stream_of(called(0, "a", "f", 0), done=False).replace(b'"arguments":0', b'"arguments":' + deep.encode())
     with pytest.raises(errors.Broken, match="too deep"):
         chat_stream.StreamReader().read(raw)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({}, None),
+        ({"prompt_tokens": None, "completion_tokens": None}, None),
+        ({"prompt_tokens": 0}, Usage()),
+        ({"prompt_tokens": 9, "completion_tokens": 2}, Usage(9, output=2)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4}}, Usage(3, 2, 4)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}, Usage(0, 3)),
+    ],
+)
+def test_a_usage_is_known_as_far_as_it_is_told(usage: dict[str, Any], expected: Usage | None) -> None:
+    assert openai.read_usage(usage) == expected
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_an_empty_usage_is_shown_to_those_who_asked(*, wanted: bool) -> None:
+    last = b'data: {"choices":[],"usage":{}}\n\n'
+    assert openai.PassingChunks(include_usage=wanted).read(last).hidden is not wanted

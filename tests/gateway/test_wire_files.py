@@ -21,7 +21,7 @@ from gateway.conversation import (
     Untranslatable,
 )
 from gateway.errors import InvalidRequest
-from gateway.wire import anthropic, chat
+from gateway.wire import anthropic, chat, responses
 
 PARAMS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsNonStreaming)
 CHAT_PARAMS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
@@ -168,6 +168,40 @@ def test_what_a_document_has_beside_its_words_is_named() -> None:
         {"type": "document", "source": source, "citations": {"enabled": True}, "context": "of a lawyer"}
     )
     assert asked.dropped == ("citations", "context")
+
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+
+def of_response(*parts: dict[str, Any]) -> Conversation:
+    return responses.read_conversation({"input": [{"role": "user", "content": [*parts]}]})
+
+
+def test_files_of_responses_are_read_as_those_of_chats() -> None:
+    given = {"filename": "a.txt", "file_data": "data:text/plain;base64,aGVsbG8="}
+    assert of_response({"type": "input_file", **given}) == read(
+        {"role": "user", "content": [{"type": "file", "file": given}]}
+    )
+    (block,) = to_anthropic(of_response({"type": "input_file", **given}))["messages"][0]["content"]
+    assert block["source"] == {"type": "text", "media_type": "text/plain", "data": "hello"}
+    with pytest.raises(Untranslatable, match="file_data"):
+        of_response({"type": "input_file", "filename": "a.docx", "file_data": f"data:{DOCX};base64,AAAA"})
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/pdf"])
+def test_an_empty_file_says_nothing(kind: str) -> None:
+    given = {"filename": "a", "file_data": f"data:{kind};base64,"}
+    asked = (
+        read({"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "file", "file": given}]}),
+        of_response({"type": "input_text", "text": "q"}, {"type": "input_file", **given}),
+        of_anthropic(
+            {"type": "text", "text": "q"},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": " "}},
+        ),
+    )
+    for conversation in asked:
+        assert to_chat(conversation) == [{"role": "user", "content": "q"}]
+        assert to_anthropic(conversation)["messages"][0]["content"] == [{"type": "text", "text": "q"}]
 
 
 # --- hints for the cache ----------------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def test_who_the_user_is() -> None:
         ({"tools": [FUNCTION], "tool_choice": {"type": "local_shell"}}, "tool_choice"),
         ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].type"),
         ({"tools": [FUNCTION], "tool_choice": {"type": "web_search_preview"}}, "tool_choice"),
-        ({"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ({"tools": [FUNCTION], "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         ({"input": [user({"type": "input_audio"})]}, "input[0].content[0].type"),
         ({"input": [user({"type": "input_image", "file_id": "f"})]}, "input[0].content[0].file_id"),

@@ -150,9 +150,12 @@ def test_a_request_is_handed_on() -> None:
 
 def test_reasoning_of_another_format_is_not_handed_on() -> None:
     own = {"type": "reasoning", "summary": [], "encrypted_content": responses_thoughts.seal(signature="s")}
+    writer = WholeWriter({"id": "resp_1", "created": 1, "model": "best"}, {})
+    writer.write(Thinking("hm"))
+    (unsigned,) = orjson.loads(writer.write(Finish("stop")))["output"]
     foreign = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
     message = {"role": "user", "content": "hi"}
-    request = asked(model="best", input=[own, foreign, message], store=False)
+    request = asked(model="best", input=[own, foreign, unsigned, message], store=False)
     body = orjson.loads(responses_relay.write_relayed(request, "there"))
     assert body == {"model": "there", "input": [foreign, message], "store": False}
     spoken = asked(model="best", input=f"What is {responses_thoughts.PREFIX}?")
@@ -210,7 +213,7 @@ def test_items_that_come_without_deltas() -> None:
     assert responses_stream.read_answer(orjson.dumps(response(output=items))) == expected
 
 
-def test_refusals_are_words_that_are_told_apart() -> None:
+def test_refusals_are_words_of_their_kind() -> None:
     said = [event("response.refusal.delta", output_index=0, delta="No."), event("response.completed", response={})]
     assert read(*said) == [Words("No.", is_refusal=True), Finish("stop")]
 
@@ -238,9 +241,11 @@ def test_why_an_answer_ended(told: dict[str, Any], reason: str) -> None:
     [
         (None, None),
         ("many", None),
-        ({}, Usage()),
+        ({}, None),
+        ({"input_tokens": None, "total_tokens": 3}, None),
         ({"input_tokens": 3, "input_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}, Usage(0, 3)),
         ({"input_tokens": -5, "output_tokens": True}, Usage()),
+        ({"input_tokens": 0}, Usage()),
         ({"output_tokens": 3, "output_tokens_details": {"reasoning_tokens": 9}}, Usage(output=3, reasoning=3)),
     ],
 )

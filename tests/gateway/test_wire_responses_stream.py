@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from gateway import errors
 from gateway.conversation import CallArguments, CallBegins, Piece, Thinking, Thought, Words
 from gateway.exchange import Finish, Usage
-from gateway.wire import responses, responses_relay, responses_stream, responses_tools, sse
+from gateway.wire import responses, responses_relay, responses_stream, responses_thoughts, responses_tools, sse
 from gateway.wire.responses_writers import StreamEnd, StreamWriter, WholeWriter
 from tests import conversations as any_
 
@@ -248,7 +248,7 @@ def test_reasoning_is_summed_up_and_sealed() -> None:
     )
     assert first["summary"] == [{"type": "summary_text", "text": "ab"}]
     assert first["encrypted_content"] == "tokenhub.v1.eyJzaWduYXR1cmUiOiJzIn0="
-    assert (second["summary"][0]["text"], second["encrypted_content"]) == ("c", None)
+    assert (second["summary"][0]["text"], second["encrypted_content"]) == ("c", responses_thoughts.seal())
     assert (third["summary"], bool(third["encrypted_content"])) == ([], True)
 
 

@@ -216,3 +216,12 @@ def test_who_may_only_look_sees_and_changes_nothing(client: Client) -> None:
     client.post(MODELS, {"action": "disable", "index": "0", "_selected_action": [str(model.pk)]})
     assert Model.objects.get().enabled
     page(client, reverse("admin:registry_provider_change", args=[model.provider_id]))
+
+
+def test_a_new_model_begins_as_one_in_a_file(admin_client: Client) -> None:
+    """With the name of its id, and able to chat and to complete."""
+    url = reverse("admin:registry_model_add")
+    provider = str(a_provider().pk)
+    saved(admin_client, url, opened(admin_client, url), public_id="gpt", provider=provider, context_size="1000")
+    model = Model.objects.get()
+    assert (model.name, model.capabilities) == ("gpt", ["chat", "completion"])

@@ -102,3 +102,28 @@ def test_an_old_version_brings_back_no_trust(admin_client: Client) -> None:
     assert "private address" in saved(admin_client, url, opened(admin_client, url))
     provider.refresh_from_db()
     assert provider.base_url == "https://api.example.com"
+
+
+def test_a_refusal_says_what_would_allow_it_and_nothing_else(admin_client: Client, settings: Settings) -> None:
+    """A name is matched as it is written, so that the entry of its address does not allow it."""
+    settings.TOKENHUB_PRIVATE_UPSTREAMS = ["127.0.0.1:8751"]
+    for url, entry in (("http://localhost:8751/v1", "localhost:8751"), ("http://[::1]:8751", "[::1]:8751")):
+        page = saved(admin_client, ADD, opened(admin_client, ADD), name="new", type="vllm", base_url=url)
+        assert f"the entry for this URL is {entry}" in page
+        assert "needs the URL where it lives" not in page
+        settings.TOKENHUB_PRIVATE_UPSTREAMS.append(entry)
+        assert added(admin_client, url)
+        Provider.objects.all().delete()
+
+
+def test_a_url_that_is_none_is_not_missed_as_well(admin_client: Client) -> None:
+    page = saved(admin_client, ADD, opened(admin_client, ADD), name="new", type="vllm", base_url="ftp://a")
+    assert "begins with http://" in page
+    assert "needs the URL where it lives" not in page
+
+
+def test_the_place_of_a_name_is_no_name(admin_client: Client) -> None:
+    fields = opened(admin_client, ADD)
+    page = saved(admin_client, ADD, fields, name="new", type="openai", base_url="https://RESOURCE.openai.azure.com/v1")
+    assert "name of your own resource" in page
+    assert not Provider.objects.exists()

@@ -76,7 +76,7 @@ def test_every_field_of_the_file_reaches_its_column() -> None:
         "connect_timeout": 1.5, "first_byte_timeout": 2, "idle_timeout": 3, "total_timeout": 4,
         "extra_headers": {"X-Team": "search"}, "auth_header": "api-key", "path": "a/{model}/{endpoint}",
         "query": {"v": "1"}, "unsupported": ["seed"], "limit_field": "max_tokens",
-        "cache_control": True, "endpoints": ["chat"],
+        "cache_control": True, "reasoning_back": "reasoning_content", "endpoints": ["chat"],
     }  # fmt: skip
     model = {
         "id": "m", "provider": "near", "name": "org/m", "weight": -1.25, "cost_per_1k": 0.000000001, "input_per_1k": 1,

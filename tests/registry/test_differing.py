@@ -32,6 +32,7 @@ def test_it_works() -> None:
         unsupported=["seed"],
         limit_field="max_tokens",
         cache_control=True,
+        reasoning_back="reasoning_content",
         endpoints=["chat"],
     )
     row.full_clean()
@@ -39,7 +40,7 @@ def test_it_works() -> None:
     (model,) = read_picture()[0].models
     facts = model.provider
     assert (facts.auth_header, facts.path, facts.query) == ("api-key", "a/{model}/{endpoint}", "v=1+2&w=%C3%BC")
-    assert facts.cache_control
+    assert (facts.cache_control, facts.reasoning_back) == (True, "reasoning_content")
     assert (facts.unsupported, facts.limit_field, facts.endpoints) == (("seed",), "max_tokens", frozenset({"chat"}))
 
 
@@ -160,6 +161,8 @@ def test_no_endpoints(value: Any) -> None:
         ({"type": "anthropic", "limit_field": "max_tokens"}, "limit_field"),
         ({"limit_field": "n_predict"}, "limit_field"),
         ({"type": "anthropic", "cache_control": True}, "cache_control"),
+        ({"type": "anthropic", "reasoning_back": "reasoning_content"}, "reasoning_back"),
+        ({"reasoning_back": "aloud"}, "reasoning_back"),
         ({"auth_header": "Api-Key", "extra_headers": {"api-key": "x"}}, "extra_headers"),
         ({"auth_header": "api-key", "extra_headers": [1]}, "extra_headers"),
     ],
@@ -172,7 +175,13 @@ def test_fields_that_do_not_go_together(fields: dict[str, Any], field: str) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "fields", [{"base_url": "", "auth_header": "api-key"}, {"base_url": "", "path": "x"}, {"limit_field": "x"}]
+    "fields",
+    [
+        {"base_url": "", "auth_header": "api-key"},
+        {"base_url": "", "path": "x"},
+        {"limit_field": "x"},
+        {"reasoning_back": "x"},
+    ],
 )
 def test_the_database_refuses_them_too(fields: dict[str, str]) -> None:
     with pytest.raises(IntegrityError):
@@ -191,6 +200,10 @@ def test_the_database_refuses_them_too(fields: dict[str, str]) -> None:
         (
             '"limit_field": "max_token"',
             "providers[0].limit_field: Value 'max_token' is not a valid choice; did you mean",
+        ),
+        (
+            '"reasoning_back": "reasoning_contents"',
+            "providers[0].reasoning_back: Value 'reasoning_contents' is not a valid choice; did you mean",
         ),
         ('"endpoints": ["chats"]', "providers[0].endpoints: Unknown: chats."),
     ],

@@ -48,8 +48,8 @@ CHANGES: dict[str, Callable[[], object]] = {
     "raw insert": lambda: raw(
         "INSERT INTO registry_provider (name, type, base_url, trusted_base_url, enabled, connect_timeout,"
         " first_byte_timeout, idle_timeout, total_timeout, extra_headers, note, auth_header, path, query, unsupported,"
-        " limit_field, cache_control, endpoints)"
-        " VALUES ('raw', 'echo', '', '', true, 1, 1, 1, 1, '{}', '', '', '', '{}', '[]', '', false, '[]')"
+        " limit_field, cache_control, reasoning_back, endpoints)"
+        " VALUES ('raw', 'echo', '', '', true, 1, 1, 1, 1, '{}', '', '', '', '{}', '[]', '', false, '', '[]')"
     ),
 }
 

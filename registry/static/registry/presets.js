@@ -9,15 +9,20 @@ document.addEventListener("DOMContentLoaded", () => {
 
   select.addEventListener("change", () => {
     const field = (name) => document.getElementById(`id_${name}`);
-    const fill = (input, text) => {
-      if (input.type === "checkbox") input.checked = text === "true";
-      else input.value = text;
+    const isCheckbox = (name) => field(name).type === "checkbox";
+    const value = (name) => (isCheckbox(name) ? String(field(name).checked) : field(name).value);
+    const fill = (name, text) => {
+      if (isCheckbox(name)) field(name).checked = text === "true";
+      else field(name).value = text;
     };
+    const isEmpty = (name) => ["", "{}", "[]", "false"].includes(value(name).trim());
+    // What the preset before filled in goes with it; what a person typed stays.
     for (const [name, text] of Object.entries(filled)) {
-      if (field(name).type === "checkbox" || field(name).value === text) fill(field(name), "");
+      if (value(name) === text) fill(name, "");
     }
-    filled = presets[select.value] || {};
-    for (const [name, text] of Object.entries(filled)) fill(field(name), text);
+    const chosen = Object.entries(presets[select.value] || {});
+    filled = Object.fromEntries(chosen.filter(([name]) => isEmpty(name)));
+    for (const [name, text] of Object.entries(filled)) fill(name, text);
     // The server fills in as well, where no script runs; here it would bring back what was emptied on purpose.
     select.removeAttribute("name");
   });
