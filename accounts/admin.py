@@ -1,12 +1,12 @@
 """The admin of teams and client keys: a key is shown once, and leads see their own teams only."""
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -18,9 +18,12 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
 from accounts import keys
+from accounts.call_admin import CallAdmin, PriceAdmin
 from accounts.forms import BudgetFields, KeyEdit, KeyFields, Rotation
-from accounts.models import LIMITS, MICRO, ApiKey, Budget, BudgetUse, Period, Team
+from accounts.models import LIMITS, MICRO, ApiKey, Budget, BudgetUse, Call, Period, Price, Spend, Team
 from accounts.picture import keeper
+from accounts.report_admin import SpendAdmin
+from accounts.team_admin import SeesOwnTeams, sees_all
 from registry.forms import MergesEdits
 from registry.row_admin import RowAdmin
 
@@ -35,49 +38,18 @@ _LIMIT_FIELDS: tuple[str, Any] = (
     },
 )
 admin.site.index_template = "accounts/admin_index.html"
+admin.site.register(Call, CallAdmin)
+admin.site.register(Price, PriceAdmin)
+admin.site.register(Spend, SpendAdmin)
 
 
-def sees_all(request: HttpRequest) -> bool:
-    """Whether somebody manages every team, not only those that they lead."""
-    return request.user.has_perm("accounts.all_teams")
-
-
-class OfOwnTeams(RowAdmin):
-    """Rows of teams, of which leads see their own; `team_field` leads from a row to its team, empty for the team."""
-
-    team_field = "team"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return what somebody may see."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows if sees_all(request) else self._led(request, rows)
+class OfOwnTeams(SeesOwnTeams, RowAdmin):  # type: ignore[misc]  # which of them says what is as it was meant
+    """Rows of teams, with their histories."""
 
     def get_history_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         """Return the old versions that somebody may see: those of rows of their teams, and of then."""
         versions: QuerySet[Any] = super().get_history_queryset(request, *args, **kwargs)
-        return versions if sees_all(request) else self._led(request, versions)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Ask for the permission, and for the team."""
-        return super().has_view_permission(request, obj) and self._is_of_own(request, obj)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Ask for the permission, and for the team."""
-        return super().has_change_permission(request, obj) and self._is_of_own(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Ask for the permission, and for the team."""
-        return super().has_delete_permission(request, obj) and self._is_of_own(request, obj)
-
-    def _led(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        led = Team.objects.filter(leads=request.user.pk)
-        return rows.filter(**{f"{self.team_field or 'id'}__in": led.values("pk")})
-
-    def _is_of_own(self, request: HttpRequest, obj: Model | None) -> bool:
-        if obj is None or sees_all(request):
-            return True
-        team = getattr(obj, f"{self.team_field}_id") if self.team_field else obj.pk
-        return Team.objects.filter(pk=team, leads=request.user.pk).exists()
+        return versions if sees_all(request) else self.led(request, versions)
 
 
 class BudgetInline(admin.TabularInline[Budget, Any]):
@@ -185,7 +157,7 @@ class ApiKeyAdmin(OfOwnTeams):
     def get_urls(self) -> list[URLPattern]:
         """Add the address that makes a new secret."""
         rotate = path("<int:pk>/rotate/", self.admin_site.admin_view(self.rotate_view), name="accounts_apikey_rotate")
-        return [rotate, *cast(list[URLPattern], super().get_urls())]
+        return [rotate, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, with a warning while no key is needed."""
@@ -198,7 +170,7 @@ class ApiKeyAdmin(OfOwnTeams):
     ) -> HttpResponse:
         """The page of a key, with the form that rotates it."""
         more = {**(extra_context or {}), "rotation": Rotation()}
-        return cast(HttpResponse, super().change_view(request, object_id, form_url, more))
+        return super().change_view(request, object_id, form_url, more)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer leads their own teams, of which they have to choose one."""

@@ -32,7 +32,8 @@ class Tokens(models.Model):
 
 
 def _loose(to: str) -> Any:
-    return models.ForeignKey(to, on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
+    loose: dict[str, Any] = {"db_constraint": False, "db_index": False, "related_name": "+"}
+    return models.ForeignKey(to, on_delete=models.DO_NOTHING, null=True, **loose)
 
 
 class Call(Tokens):
@@ -42,6 +43,9 @@ class Call(Tokens):
     at = models.DateTimeField(help_text="When it began.")
     endpoint = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField()
+    status_class = models.GeneratedField(
+        expression=models.F("status") / 100, output_field=models.IntegerField(), db_persist=True
+    )
     error = models.CharField(max_length=64, blank=True)
     stream = models.BooleanField()
     key = _loose("accounts.ApiKey")
@@ -60,10 +64,14 @@ class Call(Tokens):
 
     class Meta:
         ordering = ["-id"]
+        # by what the admin filters, each in the order in which it lists: see `accounts.call_list`
         indexes = [
-            models.Index(fields=["key", "-id"], name="call_of_key"),
-            models.Index(fields=["team", "-id"], name="call_of_team"),
             models.Index(fields=["at"], name="call_at"),
+            models.Index(fields=["key", "at"], name="call_of_key_at"),
+            models.Index(fields=["team", "at"], name="call_of_team_at"),
+            models.Index(fields=["model", "at"], name="call_of_model_at"),
+            models.Index(fields=["provider", "at"], name="call_of_provider_at"),
+            models.Index(fields=["status_class", "at"], name="call_of_class_at"),
         ]
 
     def __str__(self) -> str:
@@ -99,7 +107,12 @@ class Attempt(Tokens):
     """One try at a provider; times are milliseconds."""
 
     call = models.ForeignKey(
-        Call, to_field="request_id", on_delete=models.CASCADE, db_constraint=False, related_name="attempts"
+        Call,
+        to_field="request_id",
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,  # the constraint below has one
+        related_name="attempts",
     )
     number = models.PositiveSmallIntegerField(help_text="Of the attempts of its call, from 1.")
     phase = models.CharField(max_length=32, blank=True)
@@ -117,6 +130,7 @@ class Attempt(Tokens):
         on_delete=models.PROTECT,
         null=True,
         db_constraint=False,
+        db_index=False,
         related_name="+",
         help_text="None where nobody said what the model costs: then its cost is unknown, and 0 here.",
     )
@@ -145,6 +159,10 @@ class Spend(Tokens):
         verbose_name_plural = "spend"
         constraints = [
             models.UniqueConstraint(fields=["day", "key_pk", "team_pk", "model", "provider"], name="spend_is_said_once")
+        ]
+        indexes = [
+            models.Index(fields=["key_pk", "day"], name="spend_of_key"),
+            models.Index(fields=["team_pk", "day"], name="spend_of_team"),
         ]
 
     def __str__(self) -> str:

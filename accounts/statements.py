@@ -32,8 +32,17 @@ def of_call(request_id: str, key: int | None) -> dict[str, Any] | None:
         "ttft_ms": call.ttft_ms,
         **_spent(call, estimated=call.estimated, is_priced=call.is_priced),
         "attempts": [_attempt(each) for each in call.attempts.all()],
-        "decisions": orjson.loads(call.decisions) if call.decisions else [],
+        "decisions": decisions_of(call),
     }
+
+
+def decisions_of(call: Call) -> list[Any]:
+    """Return the decisions of a call; none where they were too long to be kept whole."""
+    try:
+        told = orjson.loads(call.decisions or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    return told if isinstance(told, list) else []
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What the admin's first page tells of accounts."""
+"""What the admin's pages tell of accounts."""
 
 from django import template
 
+from accounts import spending
 from accounts.admin import OPEN_WARNING, is_open
 
 register = template.Library()
@@ -11,3 +12,9 @@ register = template.Library()
 def open_warning() -> str:
     """Return a warning while callers need no key."""
     return OPEN_WARNING if is_open() else ""
+
+
+@register.filter
+def usd(micro: int) -> str:
+    """Return micro-dollars as dollars."""
+    return spending.usd(micro)

@@ -1,0 +1,69 @@
+"""What the admin pages of teams' rows have in common: leads see those of their own teams, others see all or none."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import Team
+
+
+def sees_all(request: HttpRequest) -> bool:
+    """Whether somebody manages every team, not only those that they lead."""
+    return request.user.has_perm("accounts.all_teams")
+
+
+def led_by(request: HttpRequest) -> list[int]:
+    """Return the teams that somebody leads."""
+    return list(Team.objects.filter(leads=request.user.pk).order_by("pk").values_list("pk", flat=True))
+
+
+class SeesOwnTeams(admin.ModelAdmin[Any]):
+    """Rows of teams, of which leads see their own; `team_field` leads from a row to its team, empty for the team."""
+
+    team_field = "team"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return what somebody may see."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows if sees_all(request) else self.led(request, rows)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_view_permission(request, obj) and self._is_of_own(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_change_permission(request, obj) and self._is_of_own(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask for the permission, and for the team."""
+        return super().has_delete_permission(request, obj) and self._is_of_own(request, obj)
+
+    def led(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the teams that somebody leads."""
+        teams = Team.objects.filter(leads=request.user.pk)
+        return rows.filter(**{f"{self.team_field or 'id'}__in": teams.values("pk")})
+
+    def _is_of_own(self, request: HttpRequest, obj: Model | None) -> bool:
+        if obj is None or sees_all(request):
+            return True
+        team = getattr(obj, f"{self.team_field}_id") if self.team_field else obj.pk
+        return Team.objects.filter(pk=team, leads=request.user.pk).exists()
+
+
+class ReadOnly(admin.options.BaseModelAdmin[Any]):
+    """Rows that nobody writes by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
