@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Final
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from accounts.entries import CallEntry
 from accounts.facts import BudgetFacts
-from accounts.models import Budget, BudgetUse, Call, Period, Reservation
+from accounts.models import Budget, BudgetUse, Period, Reservation, Spend
 
 LEASE_SECONDS: Final = 90.0
 
@@ -121,12 +121,15 @@ def _use_from(budget: int, period: Period, start: date) -> tuple[BudgetUse, bool
 
 
 def spent_micro(budget: Budget, start: date) -> int:
-    """Return what the books say was spent in a period by the owner of a budget, in micro-dollars."""
-    owner = {"key": budget.key_id} if budget.key_id is not None else {"team": budget.team_id}
-    calls = Call.objects.filter(**owner, at__gte=datetime.combine(start, time(), UTC))
+    """Return what the books say was spent in a period by the owner of a budget, in micro-dollars.
+
+    A period is made of whole days, so their sums say it, also of calls that have been deleted since.
+    """
+    owner = {"key_pk": budget.key_id} if budget.key_id is not None else {"team_pk": budget.team_id}
+    days = Spend.objects.filter(**owner, day__gte=start)
     if end := Period(budget.period).end(start):
-        calls = calls.filter(at__lt=datetime.combine(end, time(), UTC))
-    total: int | None = calls.aggregate(total=Sum("cost_micro"))["total"]
+        days = days.filter(day__lt=end)
+    total: int | None = days.aggregate(total=Sum("cost_micro"))["total"]
     return total or 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from django.db import DataError, IntegrityError, connection, models, transaction
 from django.db import Error as DatabaseFault
 from django.db.models import Q
 
-from accounts import budgets, repeats, spool
+from accounts import budgets, pruning, repeats, spool
 from accounts.entries import AttemptEntry, CallEntry
 from accounts.models import Attempt, Call, Price, Spend
 from accounts.prices import Prices
@@ -193,6 +194,7 @@ class Ledger:
         self.poll = Poll("ledger-poll", self.move, seconds=lambda: settings.TOKENHUB_LEDGER_SECONDS)
         self._pool = threads.Pool(1)
         self._rounds = 0
+        self._has_old = False
 
     def move(self) -> None:
         """Bring what waits into the books, in a thread; an outage is told once and costs nothing but time."""
@@ -215,6 +217,13 @@ class Ledger:
         if self.outage:
             logger.warning("calls can be booked again")
         self.outage = ""
+        self._prune()
+
+    def _prune(self) -> None:
+        """Delete a batch of old calls: now and then, and without a pause as long as there are more."""
+        if self._has_old or self._rounds % _ROUNDS_BETWEEN_ORPHANS == 1:
+            with suppress(DatabaseFault):  # nothing is lost, and the next round tries again
+                self._has_old = pruning.prune_as_configured()
 
     def _book(self, entries: list[CallEntry]) -> None:
         try:

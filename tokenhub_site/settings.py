@@ -148,6 +148,7 @@ SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
 SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
+TOKENHUB_KEEP_CALLS_DAYS = whole("TOKENHUB_KEEP_CALLS_DAYS")
 TOKENHUB_LEDGER_SECONDS = decimal("TOKENHUB_LEDGER_SECONDS")
 TOKENHUB_LIMITS_WHEN_AWAY = choice("TOKENHUB_LIMITS_WHEN_AWAY")
 TOKENHUB_REQUIRE_KEY = choice("TOKENHUB_REQUIRE_KEY")

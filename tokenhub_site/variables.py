@@ -160,6 +160,7 @@ WHOLE: Final[Mapping[str, Number[int]]] = {
     "TOKENHUB_MAX_BODY_BYTES": Number(default=20 * 1024 * 1024, lowest=1, highest=1024**3, unit="bytes"),
     "TOKENHUB_MAX_JSON_DEPTH": Number(default=100, lowest=1, highest=_DEPTH, unit="levels"),
     "SECURE_HSTS_SECONDS": Number(default=0, lowest=0, highest=2**31 - 1, unit="seconds"),
+    "TOKENHUB_KEEP_CALLS_DAYS": Number(default=0, lowest=0, highest=36_500, unit="days"),
     "WEB_CONCURRENCY": Number(default=len(os.sched_getaffinity(0)), lowest=1, highest=1024, unit="processes"),
     "TOKENHUB_WORKER_CONNECTIONS": Number(default=10_000, lowest=1, highest=1_000_000, unit="connections"),
     "TOKENHUB_KEEPALIVE_SECONDS": Number(default=75, lowest=1, highest=_DAY, unit="seconds"),
