@@ -13,6 +13,7 @@ from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
 from gateway.views.probe import test_model
 from gateway.views.responses import Responses
+from gateway.views.usage import Usage
 
 app_name = "gateway"
 
@@ -25,6 +26,7 @@ urlpatterns = [
     path("v1/messages/count_tokens", CountTokens.as_view(), name="count-tokens"),
     path("v1/adversarial", Adversarial.as_view(), name="adversarial"),
     path("v1/decisions/<str:request_id>", DecisionDetail.as_view(), name="decision"),
+    path("v1/usage", Usage.as_view(), name="usage"),
     path("v1/models", ModelList.as_view(), name="models"),
     path("v1/models/<path:name>", ModelDetail.as_view(), name="model"),
     path("v1/openapi.json", OpenApi.as_view(), name="openapi"),
