@@ -40,14 +40,14 @@ def _day(**told: Any) -> forms.DateField:
 class WhichCalls(forms.Form):
     """The filters of the list of calls; what is empty filters nothing."""
 
-    q = forms.CharField(label="request id", required=False, max_length=40)
+    q = forms.CharField(label="Request id", required=False, max_length=40)
     team = _looked_up("team")
     key = _looked_up("key")
     model = forms.CharField(required=False, max_length=200)
     provider = forms.CharField(required=False, max_length=100)
     status = forms.ChoiceField(choices=_STATUSES, required=False)
-    start = _day(label="from", required=False)
-    end = _day(label="to", required=False)
+    start = _day(label="From", required=False)
+    end = _day(label="To", required=False)
 
     def __init__(self, data: Any, teams: list[int] | None) -> None:
         super().__init__(data)
@@ -79,8 +79,8 @@ class WhichCalls(forms.Form):
 class WhichSpend(forms.Form):
     """What a report is about."""
 
-    start = _day(label="from")
-    end = _day(label="to")
+    start = _day(label="From")
+    end = _day(label="To")
     by = forms.ChoiceField(choices=[(name, name) for name in ("day", "team", "key", "model", "provider")])
 
     def __init__(self, data: Any) -> None:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from accounts.book_forms import WhichCalls
 from accounts.call_list import Page, Place, newer_than, older_than
 from accounts.models import Attempt, Call, Price
-from accounts.spending import key_names, named, team_names, usd
+from accounts.spending import key_names, named, short_usd, team_names, usd
 from accounts.statements import decisions_of
 from accounts.team_admin import ReadOnly, SeesOwnTeams, led_by, sees_all
 
@@ -78,9 +78,9 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
     inlines = [AttemptInline]
     change_form_template = "accounts/call_page.html"
     fieldsets = [
-        (None, {"fields": ["request_id", "at", "endpoint", "outcome", "stream", "key_of_it", "team_of_it"]}),
-        ("Answer", {"fields": ["asked", "model", "provider", "session", "user", "times"]}),
-        ("Cost", {"fields": ["tokens", "estimated", "cost"]}),
+        (None, {"fields": [("request_id", "at"), ("endpoint", "outcome", "stream"), ("key_of_it", "team_of_it")]}),
+        ("Answer", {"fields": [("asked", "model", "provider"), ("session", "user", "times")]}),
+        ("Cost", {"fields": [("tokens", "estimated", "cost")]}),
         ("Decision", {"fields": ["decision"]}),
     ]
     readonly_fields = ["outcome", "key_of_it", "team_of_it", "times", "tokens", "cost", "decision"]
@@ -179,8 +179,7 @@ class PriceAdmin(ReadOnly, admin.ModelAdmin[Price]):
 
 def per_million(pico: int) -> str:
     """Return pico-dollars a token as dollars for a million tokens."""
-    whole, _, decimals = usd(pico).partition(".")
-    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+    return short_usd(pico)
 
 
 def tokens_of(told: Call | Attempt) -> str:

@@ -68,3 +68,9 @@ def named(pk: int | None, names: Mapping[int, str], *, none: str) -> str:
 def usd(micro: int) -> str:
     """Return micro-dollars as dollars with all their digits."""
     return f"{micro // MICRO:,}.{micro % MICRO:06d}"
+
+
+def short_usd(micro: int) -> str:
+    """Return micro-dollars as dollars without zeros that say nothing."""
+    told = usd(micro)
+    return told[:-4] + told[-4:].rstrip("0")

@@ -15,6 +15,6 @@ def open_warning() -> str:
 
 
 @register.filter
-def usd(micro: int) -> str:
+def short_usd(micro: int) -> str:
     """Return micro-dollars as dollars."""
-    return spending.usd(micro)
+    return spending.short_usd(micro)

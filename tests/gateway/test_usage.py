@@ -148,7 +148,7 @@ def test_a_wrong_key_reads_nothing(running: Gateway) -> None:
 
 def test_it_is_only_read(running: Gateway) -> None:
     answer = requests.post(f"{running.url}/v1/usage", json={}, timeout=10)
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 def test_an_outage_is_told(running: Gateway) -> None:
