@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, timedelta
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ _LAST_DAY: Final = date(9999, 12, 31)
 class _LookedUp(AutocompleteSelect):
     """A select that asks for its choices while somebody types: there may be thousands, of own teams only."""
 
-    def optgroups(self, name: str, value: list[str], attr: Any = None) -> Any:
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         """Return what is chosen; Django's own would break at what is no number."""
         return super().optgroups(name, [pk for pk in value if str(pk).isdecimal()], attr)
 

@@ -68,7 +68,8 @@ class Call(Tokens):
         indexes = [
             models.Index(fields=["at"], name="call_at"),
             models.Index(fields=["key", "at"], name="call_of_key_at"),
-            models.Index(fields=["team", "at"], name="call_of_team_at"),
+            # a lead looks for what is rare among many calls: the last three are looked up without reading the rows
+            models.Index(fields=["team", "at", "status_class", "model", "provider"], name="call_of_team_at"),
             models.Index(fields=["model", "at"], name="call_of_model_at"),
             models.Index(fields=["provider", "at"], name="call_of_provider_at"),
             models.Index(fields=["status_class", "at"], name="call_of_class_at"),

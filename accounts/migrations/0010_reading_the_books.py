@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='call',
-            index=models.Index(fields=['team', 'at'], name='call_of_team_at'),
+            index=models.Index(fields=['team', 'at', 'status_class', 'model', 'provider'], name='call_of_team_at'),
         ),
         migrations.AddIndex(
             model_name='call',
