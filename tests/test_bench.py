@@ -20,3 +20,13 @@ def test_it_works(tmp_path: Path) -> None:
     for name, (figure,) in figures.items():
         assert figure == 0 if name.endswith("failed") else figure > 0, name
         assert name in done.stdout
+
+
+def test_the_books_are_measured() -> None:
+    command = [sys.executable, "-m", "bench.books", "--rows", "300"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "300 calls at " in done.stdout
+    lines = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith(("| all: ", "| lead: "))]
+    assert len(lines) > 30
+    for name, *figures in lines:
+        assert all(float(figure) >= 0 for figure in figures), name
