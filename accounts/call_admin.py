@@ -59,12 +59,13 @@ class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Call]):
     @admin.display(description="USD")
     def cost(self, attempt: Attempt) -> str:
         """What it cost."""
-        return usd(attempt.cost_micro)
+        return usd(attempt.cost_micro) if attempt.price_id else "unknown"
 
     @admin.display(description="USD for 1M tokens, in and out")
     def price_of_it(self, attempt: Attempt) -> str:
         """What was charged."""
-        return f"{per_million(attempt.price.input)}, {per_million(attempt.price.output)}"
+        price = attempt.price
+        return f"{per_million(price.input)}, {per_million(price.output)}" if price else "unknown"
 
     @admin.display(description="ms, to the first content")
     def times(self, attempt: Attempt) -> str:
@@ -139,7 +140,7 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
     @admin.display(description="USD")
     def cost(self, call: Call) -> str:
         """What all attempts cost."""
-        return usd(call.cost_micro)
+        return told_cost(call)
 
     @admin.display(description="why it went where it went")
     def decision(self, call: Call) -> SafeString:
@@ -218,7 +219,12 @@ def _lines(calls: Sequence[Call]) -> list[dict[str, Any]]:
             "call": call,
             "key": named(call.key_id, keys, none="no key"),
             "team": named(call.team_id, teams, none="no team"),
-            "cost": usd(call.cost_micro),
+            "cost": told_cost(call),
         }
         for call in calls
     ]
+
+
+def told_cost(call: Call) -> str:
+    """Return what a call cost in dollars, and whether there is more that nobody knows."""
+    return usd(call.cost_micro) + ("" if call.is_priced else " and more: not every price is known")

@@ -26,7 +26,9 @@ from registry import threads
 _MOST_LINES: Final = 200
 _CSV_LINES: Final = 500  # written in one go, in a thread
 _FIELDS: Final = {"day": "day", "team": "team_pk", "key": "key_pk", "model": "model", "provider": "provider"}
-_HEAD: Final = (*("attempts", "failed", "input", "cache_read", "cache_write", "output", "reasoning", "cost_usd"),)
+_HEAD: Final = (
+    *("attempts", "failed", "unpriced", "input", "cache_read", "cache_write", "output", "reasoning", "cost_usd"),
+)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -144,7 +146,7 @@ def _cells(line: Line) -> list[Any]:
     cost = f"{spent.cost_micro // MICRO}.{spent.cost_micro % MICRO:06d}"
     return [
         plain(line.name),
-        *(spent.attempts, spent.failed, spent.input, spent.cache_read, spent.cache_write),
+        *(spent.attempts, spent.failed, spent.unpriced, spent.input, spent.cache_read, spent.cache_write),
         *(spent.output, spent.reasoning, cost),
     ]
 

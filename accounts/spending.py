@@ -17,6 +17,8 @@ class Spent:
 
     attempts: int = 0
     failed: int = 0
+    unpriced: int = 0
+    """Attempts at models of which nobody said what they cost, which is not in `cost_micro`."""
     uncached: int = 0
     cache_read: int = 0
     cache_write: int = 0

@@ -45,6 +45,7 @@ def _told(spent: Spent) -> dict[str, Any]:
     return {
         "attempts": counts.pop("attempts"),
         "failed": counts.pop("failed"),
+        "unpriced": counts.pop("unpriced"),
         "input": spent.input,
         **counts,
         "cost_usd": cost,

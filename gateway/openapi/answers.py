@@ -291,6 +291,29 @@ _OTHERS: Final[Mapping[str, Schema]] = {
             "decisions": listed(mapped(ANYTHING), "For each model that was looked for: who can serve, and who not."),
         }
     ),
+    "KeyUsage": thing(
+        {
+            "object": constant("usage"),
+            "from": text(format="date"),
+            "to": text(format="date"),
+            "data": listed(ref("UsageLine")),
+            "total": ref("UsageLine"),
+            "budgets": listed(
+                mapped(ANYTHING), "Each with its period, its limit, and what is spent and reserved of it."
+            ),
+            "limits": mapped(or_null(number()), "Of the key and its team, the smaller ones."),
+        }
+    ),
+    "UsageLine": thing(
+        {
+            **{name: text() for name in ("day", "model", "provider")},
+            **dict.fromkeys(
+                ("attempts", "failed", "unpriced", "input", "cache_read", "cache_write", "output", "reasoning"), _COUNT
+            ),
+            "cost_usd": number("Without the attempts that are `unpriced`.", minimum=0),
+        },
+        optional=("day", "model", "provider"),
+    ),
     "BookedUsage": thing(
         dict.fromkeys(("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning"), _COUNT)
         | {"estimated": switch("Whether a provider told none of it.")}

@@ -75,6 +75,22 @@ _PAGES: Final = tuple(
         ("before_id", text(), "only those that come before this id."),
     )
 )
+_SPAN: Final = (
+    *(
+        {"name": name, "in": "query", "required": False, "schema": text(format="date"), "description": about}
+        for name, about in (
+            ("from", "The first day, in UTC; of this month unless given."),
+            ("to", "The last day; today unless given. At most 366 days are told."),
+        )
+    ),
+    {
+        "name": "group_by",
+        "in": "query",
+        "required": False,
+        "schema": text(pattern="^(day|model|provider)(,(day|model|provider))*$", examples=["day,model"]),
+        "description": "What the lines are of, each once; all three unless given.",
+    },
+)
 _MESSAGE_EVENTS: Final = tuple(
     (name, ref("MessageEvent"))
     for name in (
@@ -215,6 +231,15 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         answer="BookedCall",
         path_parameters={"request_id": text("As `x-tokenhub-request-id` told it.", examples=["req_0"], minLength=1)},
         refusals=(errors.NotFound, *refusals.KEYS),
+    ),
+    Endpoint(
+        path="/v1/usage",
+        name="usage",
+        tag=_ACCOUNT,
+        summary="What your key has used and spent, and what is left of its budgets",
+        answer="KeyUsage",
+        headers=_SPAN,
+        refusals=(errors.InvalidRequest, *refusals.KEYS),
     ),
     Endpoint(
         path="/v1/openapi.json",

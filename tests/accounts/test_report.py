@@ -106,9 +106,20 @@ def test_what_cannot_be_reported_is_refused(admin_client: Client, asked: dict[st
 def test_the_csv_is_the_table(admin_client: Client) -> None:
     book([a_call("req_1", at=NOON), a_call("req_2", an_attempt(model="large", cost_micro=1_234_000_001), at=NOON)])
     assert exported(admin_client, by="model") == [
-        ["model", "attempts", "failed", "input", "cache_read", "cache_write", "output", "reasoning", "cost_usd"],
-        ["large", "1", "0", "10", "0", "0", "5", "0", "1234.000001"],
-        ["small", "1", "0", "10", "0", "0", "5", "0", "0.000030"],
+        [
+            "model",
+            "attempts",
+            "failed",
+            "unpriced",
+            "input",
+            "cache_read",
+            "cache_write",
+            "output",
+            "reasoning",
+            "cost_usd",
+        ],
+        ["large", "1", "0", "0", "10", "0", "0", "5", "0", "1234.000001"],
+        ["small", "1", "0", "0", "10", "0", "0", "5", "0", "0.000030"],
     ]
     assert [cells[0] for cells in table(admin_client, by="model")] == ["large", "small", "Total"]
 

@@ -61,7 +61,7 @@ def test_it_works(running: Gateway) -> None:
     told = usage(running, token).json()
     today = datetime.now(UTC).date()
     assert (told["object"], told["from"], told["to"]) == ("usage", str(today.replace(day=1)), str(today))
-    counts = {"attempts": 1, "failed": 0, "cache_read": 0, "cache_write": 0, "reasoning": 0}
+    counts = {"attempts": 1, "failed": 0, "unpriced": 0, "cache_read": 0, "cache_write": 0, "reasoning": 0}
     assert told["data"] == [
         {"day": str(today), "model": "free", "provider": "echo", **counts, **free},
         {"day": str(today), "model": "m", "provider": "p", **counts, **dear},
