@@ -33,8 +33,14 @@ def health(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    spool = f"ledger: calls cannot be written down: {ledger.spool.fault}" if ledger.spool.fault else ""
-    found = (stopping, spool, _pool.run(_database_fault), _registry_fault(), _accounts_fault(), *map(_stale, _KEEPERS))
+    found = (
+        stopping,
+        _spool_fault(),
+        _pool.run(_database_fault),
+        _registry_fault(),
+        _accounts_fault(),
+        *map(_stale, _KEEPERS),
+    )
     faults = [fault for fault in found if fault]
     warnings = [] if faults else [fault for fault in map(_warning, _KEEPERS) if fault]
     status = "unavailable" if faults else "degraded" if warnings else "ready"
@@ -61,6 +67,12 @@ def _registry_fault() -> str:
     except SnapshotUnavailable:
         return "registry: cannot be read"
     return "" if any(is_callable(model) for model in snapshot.models) else "registry: no model can be called"
+
+
+def _spool_fault() -> str:
+    spool = ledger.spool
+    dropped = f", and {spool.dropped} are lost" if spool.dropped else ""
+    return f"ledger: calls cannot be written down: {spool.fault}{dropped}" if spool.fault else ""
 
 
 def _accounts_fault() -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from accounts.ledger import ledger
 from accounts.models import Pepper
 from accounts.picture import OPEN
 from registry.models import Model, Provider
@@ -51,6 +52,15 @@ def test_keys_that_cannot_be_checked_are_told(client: Client) -> None:
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["reasons"][0].startswith("accounts: the pepper of the client keys")
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_told_with_what_it_cost(client: Client) -> None:
+    serving()
+    ledger.spool.fault, ledger.spool.dropped = "No space left on device", 3
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["ledger: calls cannot be written down: No space left on device, and 3 are lost"]
 
 
 @pytest.mark.django_db
