@@ -84,7 +84,7 @@ def test_a_lost_database_is_told_while_requests_flow(tmp_path: Path) -> None:
     with Gateway(tmp_path, config) as gateway:
         assert gateway.post().ok
         database = tmp_path / "var" / "tokenhub.sqlite3"
-        for file in database.parent.iterdir():
+        for file in database.parent.glob(f"{database.name}*"):
             file.unlink()
         database.mkdir()
         answer = gateway.session.get(f"{gateway.url}/health/ready")
