@@ -50,6 +50,7 @@ HEADERS: Final[Mapping[str, Schema]] = {
             ("reset", "When all of them will be, such as `12s`."),
         )
     },
+    "x-tokenhub-idempotent-replay": text("Whether this was answered before.", enum=["true"]),
     "x-should-retry": text("Whether the official clients should ask again.", enum=["false"]),
     "Retry-After": whole("Seconds after which another try may help.", minimum=1),
     "Allow": text("The methods that there are."),
@@ -62,7 +63,14 @@ _OF_MODELS: Final = tuple(
 )
 _REFUSED: Final = ("x-should-retry",)
 
-_PARAMETERS: Final = {header["name"]: header for header in routing.headers()}
+_AGAIN: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": text(minLength=1, maxLength=255, pattern="^[ -~]+$"),
+    "description": "Of whole answers: what is sent again under the same key within a day is asked of nobody again.",
+}
+_PARAMETERS: Final = {header["name"]: header for header in (*routing.headers(), _AGAIN)}
 SCHEMAS: Final[Mapping[str, Schema]] = {
     **bodies.SCHEMAS,
     **parts.CHAT,

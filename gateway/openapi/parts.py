@@ -3,7 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.openapi.schemas import ANYTHING, Schema, among, asked, constant, either, listed, mapped, ref, switch, text
+from gateway.openapi.schemas import (
+    ANYTHING,
+    Schema,
+    among,
+    asked,
+    constant,
+    either,
+    listed,
+    mapped,
+    or_null,
+    ref,
+    switch,
+    text,
+)
 
 _CACHE: Final = {"cache_control": mapped(ANYTHING, "A hint for Anthropic's cache of prompts.")}
 _TYPE: Final = "type"
@@ -59,7 +72,7 @@ CHAT: Final[Mapping[str, Schema]] = {
         "content",
     ),
     "ChatFunctionMessage": _message(
-        ("function",), {"name": {"description": "The function's."}, "content": _content("ChatText")}, "content"
+        ("function",), {"name": {"description": "The function's."}, "content": or_null(_content("ChatText"))}
     ),
     "ChatText": _part("text", {"text": text(), **_CACHE}, "text"),
     "ChatRefusal": _part("refusal", {"refusal": text()}, "refusal"),

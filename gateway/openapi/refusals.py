@@ -23,7 +23,12 @@ BODY: Final[Kinds] = (errors.InvalidRequest, errors.BodyTimeout, errors.LengthRe
 """What is wrong with a body."""
 KEYS: Final[Kinds] = (errors.CrossSite, errors.KeyInvalid, errors.Unavailable)
 """What keeps a caller out: another site's page, no good key, or that keys or registry cannot be read."""
-ACCOUNT: Final[Kinds] = (errors.NotAllowed, errors.BudgetExceeded, errors.LimitReached)
+ACCOUNT: Final[Kinds] = (
+    errors.NotAllowed,
+    errors.BudgetExceeded,
+    errors.LimitReached,
+    errors.IdempotencyKeyReused,
+)
 """What the caller's key is not good for."""
 CHOICE: Final[Kinds] = (errors.ModelNotFound, errors.Unserviceable)
 """Why nobody can ever serve a request."""

@@ -1,5 +1,6 @@
 """`GET /v1/usage`: what the caller's key has used and spent, and what is left of its budgets."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Final
@@ -14,6 +15,7 @@ from gateway.errors import InvalidRequest, Unavailable
 from gateway.views.base import GatewayView
 from registry import threads
 
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _KNOWN: Final = ("from", "to", "group_by")
 
 
@@ -43,11 +45,16 @@ def _days(asked: QueryDict) -> Days:
 
 
 def _day(asked: QueryDict, name: str) -> date | None:
-    text = asked.get(name, "")
+    text = asked.get(name)
+    if text is None:
+        return None
+    refusal = InvalidRequest(f"{name} is {text[:40]!r}: give a day such as 2026-11-25.", param=name)
+    if not _DAY.fullmatch(text):  # ISO 8601 has other ways to write a day
+        raise refusal
     try:
-        return date.fromisoformat(text) if text else None
+        return date.fromisoformat(text)
     except ValueError:
-        raise InvalidRequest(f"{name} is {text[:40]!r}: give a day such as 2026-11-25.", param=name) from None
+        raise refusal from None
 
 
 def _groups(text: str) -> Sequence[str]:

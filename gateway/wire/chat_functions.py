@@ -51,7 +51,8 @@ def _messages(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
         if message.get("role") == "function":
             name = str(message.get("name"))
             answered = {key: value for key, value in message.items() if key != "name"}
-            answered["content"] = message.get("content") or ""  # null is allowed here, and nowhere else
+            if message.get("content") is None:
+                answered["content"] = ""  # null is allowed here, and nowhere else
             yield {**answered, "role": "tool", "tool_call_id": ids.get(name, f"call_{name}")}
         elif call:
             ids[str(call.get("name"))] = f"call_{index}"
