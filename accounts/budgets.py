@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -19,6 +20,10 @@ from accounts.facts import BudgetFacts
 from accounts.models import Budget, BudgetUse, Period, Reservation, Spend
 
 LEASE_SECONDS: Final = 90.0
+
+
+class BudgetGone(Exception):
+    """A budget was deleted a moment ago: it binds nobody any more."""
 
 
 class BudgetSpent(Exception):
@@ -33,7 +38,10 @@ class BudgetSpent(Exception):
 def reserve(request_id: str, budgets: Sequence[BudgetFacts], amount_micro: int, now: float) -> None:
     """Set an amount aside in every one of the budgets, or in none; raises `BudgetSpent` and django.db.Error."""
     with transaction.atomic():
-        uses = [(_use(budget.pk, Period(budget.period), _moment(now)), budget) for budget in budgets]
+        uses = []
+        for budget in sorted(budgets, key=lambda each: each.pk):  # in one order, so that nobody waits in a circle
+            with suppress(BudgetGone):
+                uses.append((_use(budget.pk, Period(budget.period), _moment(now)), budget))
         for use, budget in sorted(uses, key=lambda each: each[0].pk):
             room = Q(spent_micro__lte=budget.amount_micro - amount_micro - F("reserved_micro"))
             if not BudgetUse.objects.filter(room, pk=use.pk).update(reserved_micro=F("reserved_micro") + amount_micro):
@@ -78,7 +86,9 @@ def _spent_of(budget: Budget, entries: Iterable[CallEntry]) -> Counter[int]:
     sums: Counter[date] = Counter()
     for entry in entries:
         sums[Period(budget.period).start(_moment(entry.at))] += _cost(entry)
-    told = {_use_from(budget.pk, Period(budget.period), start): amount for start, amount in sums.items()}
+    told: dict[tuple[BudgetUse, bool], int] = {}
+    with suppress(BudgetGone):
+        told = {_use_from(budget.pk, Period(budget.period), start): amount for start, amount in sorted(sums.items())}
     # a new row begins with what the books say, which hold these calls already
     return Counter({use.pk: amount for (use, is_new), amount in told.items() if not is_new})
 
@@ -116,7 +126,10 @@ def _use_from(budget: int, period: Period, start: date) -> tuple[BudgetUse, bool
     found = BudgetUse.objects.filter(budget=budget, start=start).first()
     if found is not None:
         return found, False
-    spent = spent_micro(Budget.objects.get(pk=budget), start)
+    row = Budget.objects.filter(pk=budget).first()
+    if row is None:
+        raise BudgetGone
+    spent = spent_micro(row, start)
     return BudgetUse.objects.get_or_create(budget_id=budget, start=start, defaults={"spent_micro": spent})
 
 

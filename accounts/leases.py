@@ -8,6 +8,7 @@ from django.db import Error as DatabaseFault
 
 from accounts import budgets
 from accounts.facts import BudgetFacts
+from accounts.ledger import ledger
 from registry import threads
 from registry.polling import Poll
 
@@ -19,6 +20,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._held: set[str] = set()
+        self._blind_until = 0.0
         self._pool = threads.Pool(4)  # of their own, so that no page of the admin keeps a call waiting
         self.poll = Poll("lease-poll", self.keep, seconds=lambda: _RENEWAL_SECONDS)
 
@@ -36,16 +38,17 @@ class Leases:
         return True
 
     def keep(self) -> None:
-        """Prolong what is held, and free what dead workers held. In an outage it is the next time that counts."""
+        """Prolong what is held, also of calls that wait to be booked, and free what dead workers held.
+
+        After an outage nothing is freed for the time of a lease: the living have to prolong theirs first.
+        """
+        held = [*self._held, *ledger.spool.waiting()]
         try:
-            self._pool.run(_keep, list(self._held), time.time())
+            self._pool.run(budgets.renew, held, time.time())
+            if time.monotonic() >= self._blind_until:
+                self._pool.run(budgets.sweep, time.time())
         except DatabaseFault:  # the ledger tells it
-            return
-
-
-def _keep(held: list[str], now: float) -> None:
-    budgets.renew(held, now)
-    budgets.sweep(now)
+            self._blind_until = time.monotonic() + budgets.LEASE_SECONDS
 
 
 leases = Leases()

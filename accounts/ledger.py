@@ -226,11 +226,13 @@ class Ledger:
                 self._has_old = pruning.prune_as_configured()
 
     def _book(self, entries: list[CallEntry]) -> None:
+        is_booked = False
         try:
             _book_or_set_aside(entries)
-        except DatabaseFault:
-            self.spool.put_back(entries)
-            raise
+            is_booked = True
+        finally:
+            if not is_booked:  # whatever it was, what is not booked must not be forgotten
+                self.spool.put_back(entries)
         self.spool.booked(entries)
 
     def adopt(self) -> None:
@@ -254,7 +256,7 @@ def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
     """Book entries; one that no database takes must not keep all others out, and is put into a file for people."""
     try:
         return book(entries)
-    except (DataError, IntegrityError) as error:
+    except (DataError, IntegrityError, OverflowError) as error:
         if len(entries) > 1:
             return sum(_book_or_set_aside([entry]) for entry in entries)
         logger.error("call %s cannot be booked, and is set aside: %s", entries[0].id, one_line(error))

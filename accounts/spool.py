@@ -23,6 +23,7 @@ from accounts.entries import CallEntry, Unreadable
 logger = logging.getLogger(__name__)
 
 _SEGMENT_BYTES: Final = 4 * 1024 * 1024
+_SEGMENT_SECONDS: Final = 3600.0
 _MOST_WAITING: Final = 50_000  # entries in memory; what is beyond is on disk only, and read from there
 _SUFFIX: Final = ".spool"
 
@@ -37,6 +38,11 @@ class _Segment:
     owed: set[str] = field(default_factory=set)
     is_torn: bool = False
     """Whether the last line may have no end, so that the next must begin with one."""
+    began: float = field(default_factory=time.monotonic)
+
+    def is_over(self) -> bool:
+        """Whether the next line belongs into another file: what is old is not to be told again after it was pruned."""
+        return self.size >= _SEGMENT_BYTES or time.monotonic() - self.began > _SEGMENT_SECONDS
 
 
 class Spool:
@@ -46,6 +52,8 @@ class Spool:
         self._folder = folder
         self._segments: list[_Segment] = []
         self._waiting: deque[CallEntry] = deque()
+        self._overflowed = False
+        """Whether there may be ended calls that are on disk only."""
         self.fault = ""
         """Why nothing can be written now; empty while all is well."""
         self.dropped = 0
@@ -63,12 +71,18 @@ class Spool:
             return
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.append(entry)
-        elif not is_written:
+        elif is_written:
+            self._overflowed = True
+        else:
             self.dropped += 1
 
     def find(self, request_id: str) -> CallEntry | None:
         """Return the entry of a call that waits in memory; None where there is none."""
         return next((entry for entry in list(self._waiting) if entry.id == request_id), None)
+
+    def waiting(self) -> list[str]:
+        """Return the ids of the calls that wait in memory."""
+        return [entry.id for entry in list(self._waiting)]
 
     def take(self, at_most: int) -> list[CallEntry]:
         """Return the oldest entries that wait; give them back with `put_back`, or tell that they are `booked`."""
@@ -88,10 +102,13 @@ class Spool:
 
     def overdue(self) -> list[CallEntry]:
         """Return the ended calls that are on disk only, because there were too many to keep in memory."""
-        if self._waiting or not any(segment.owed for segment in self._segments):
+        if self._waiting or not self._overflowed:
             return []
-        paths = [segment.path for segment in self._segments]
-        return [entry for path in paths for entry in read(path) if entry.is_final]
+        owed = {request for segment in list(self._segments) for request in list(segment.owed)}
+        entries = [entry for segment in list(self._segments) for entry in read(segment.path)]
+        late = [entry for entry in entries if entry.is_final and entry.id in owed]
+        self._overflowed = bool(late)
+        return late
 
     def sync(self) -> None:
         """Have the disk keep what was written; called every moment in a thread, so that many calls share one wait."""
@@ -129,11 +146,13 @@ class Spool:
         return True
 
     def _current(self) -> _Segment:
-        if not self._segments or self._segments[-1].size >= _SEGMENT_BYTES:
+        if not self._segments or self._segments[-1].is_over():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._folder / f"{os.getpid()}-{time.time_ns()}{_SUFFIX}"
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            unlocked = path.with_suffix(".new")  # a name that nobody looks for, until it is locked
+            descriptor = os.open(unlocked, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unlocked.rename(path)
             self._segments.append(_Segment(path, descriptor))
         return self._segments[-1]
 

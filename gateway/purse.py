@@ -11,8 +11,10 @@ from accounts.models import MICRO
 from accounts.prices import prices_of
 from gateway import tokens
 from gateway.errors import BudgetExceeded, InvalidRequest, Unavailable
-from gateway.exchange import EMBEDDING, PLAIN, Call, Excluded, Request
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, PLAIN, Call, Excluded, Request
 from gateway.router import DOUBT, Route
+from gateway.wire import completions
+from gateway.wire.fields import as_count
 from registry.snapshot import ModelFacts
 
 _MOST_TOLD: Final = 10
@@ -26,15 +28,24 @@ def bounded(request: Request, route: Route, most_tokens: int | None = None) -> t
     """
     rooms: dict[int, int] = {}
     most: dict[int, int] = {}
+    prompts, answers = _asked(request)
     for model in route.models:
         room = 0
         if request.format != EMBEDDING:
             rooms[model.pk] = room = _room(request, route, model, most_tokens)
         prices = prices_of(model)
         dearest = prices._replace(input=max(prices.input, prices.cache_read, prices.cache_write, prices.cache_write_1h))
-        prompt = int(request.estimate * DOUBT)
-        most[model.pk] = dearest.cost_micro(uncached=prompt, output=room)
+        most[model.pk] = dearest.cost_micro(uncached=int(request.estimate * DOUBT) * prompts, output=room * answers)
     return replace(route, rooms=rooms), most
+
+
+def _asked(request: Request) -> tuple[int, int]:
+    """Return how many prompts one request has, and how many answers it asks of the model."""
+    if request.format not in {CHAT, COMPLETION}:
+        return 1, 1
+    prompts = completions.number_of_prompts(request.fields) if request.format == COMPLETION else 1
+    each = max(1, *(as_count(request.fields.get(name)) for name in ("n", "best_of")))
+    return prompts, prompts * each
 
 
 def _room(request: Request, route: Route, model: ModelFacts, most_tokens: int | None) -> int:

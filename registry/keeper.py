@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseFault
 
@@ -15,6 +16,7 @@ from registry.stamp import StampMissing
 
 logger = logging.getLogger(__name__)
 
+_LATE_SECONDS = 2.0  # after which a look that has not come back counts as a failed one
 FIRST_LOOK_SECONDS = 5.0  # how long the first callers of a process wait for its first picture
 
 
@@ -112,8 +114,9 @@ class Keeps(Generic[P]):
 
     @property
     def is_blind(self) -> bool:
-        """Whether the last look failed, so that what is not in the picture may be there all the same."""
-        return bool(self._outage)
+        """Whether the last look failed or hangs, so that what is not in the picture may be there all the same."""
+        longest: float = max(_LATE_SECONDS, 2 * settings.TOKENHUB_REFRESH_SECONDS)
+        return bool(self._outage) or time.monotonic() - self._looked_at > longest
 
     def _look(self, old: P | None) -> tuple[P, tuple[str, ...]] | None:
         """What is there now, or None if the stamp has not moved since the old picture."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -45,7 +46,11 @@ class RowAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without typ
             return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
     def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """An old version; to revert to it is one transaction, as every other edit is."""
+        """An old version; to revert is one transaction, as every edit is, by whoever may change the row of now."""
+        if request.method == "POST":
+            row = self.get_object(request, args[0] if args else kwargs["object_id"])
+            if row is None or not self.has_change_permission(request, row):
+                raise PermissionDenied
         with transaction.atomic():
             return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 

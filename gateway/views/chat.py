@@ -84,3 +84,7 @@ class Completions(ModelView):
     def walk(self, asked: Request) -> Walk:
         """Return what asks the models of a route, each for all of several choices or for one of them."""
         return choices.deltas if completions.parted_by(asked.fields) else super().walk(asked)
+
+    def thinks(self, asked: Request) -> bool:
+        """Whether the answer is made of several, be they the phases of a flow or choices."""
+        return super().thinks(asked) or bool(completions.parted_by(asked.fields))

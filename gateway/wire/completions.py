@@ -46,6 +46,11 @@ def estimate(body: Mapping[str, Any]) -> int:
     return max(tokens.of_text(each) if isinstance(each, str) else len(each) for each in _prompts(body))
 
 
+def number_of_prompts(body: Mapping[str, Any]) -> int:
+    """Return how many prompts there are, each of which is answered."""
+    return len(_prompts(body))
+
+
 def parted_by(body: Mapping[str, Any]) -> str:
     """Return the field that asks for more than one answer to one prompt, `echo` among them; empty where none does."""
     asks = {"prompt": len(_prompts(body)) > 1, "n": body.get("n") not in (None, 1), "echo": bool(body.get("echo"))}

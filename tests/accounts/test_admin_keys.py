@@ -194,3 +194,28 @@ def test_leads_make_no_leads(lead: Client) -> None:
     team.refresh_from_db()
     assert (team.note, team.enabled) == ("ours", True)
     assert [user.username for user in team.leads.all()] == ["lead"]
+
+
+def test_who_may_only_look_reverts_nothing(client: Client) -> None:
+    key, _ = a_key(rpm=5)
+    ApiKey.objects.update(rpm=7)
+    user = User.objects.create_user("looks", is_staff=True)
+    wanted = ["view_apikey", "all_teams"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=wanted))
+    client.force_login(user)
+    old = reverse("admin:accounts_apikey_simple_history", args=[key.pk, key.history.get().history_id])
+    assert client.get(old).status_code == 200
+    assert client.post(old, {"name": "mine", "rpm": "1000"}).status_code == 403
+    key.refresh_from_db()
+    assert (key.name, key.rpm) == ("app", 7)
+
+
+def test_a_lead_takes_no_key_back_that_has_left(lead: Client) -> None:
+    key, _ = a_key(team=Team.objects.get(name="search"))
+    version = key.history.get().history_id
+    key.team = Team.objects.get(name="ads")
+    key.save()
+    old = reverse("admin:accounts_apikey_simple_history", args=[key.pk, version])
+    assert lead.post(old, {"name": "mine", "team": str(Team.objects.get(name="search").pk)}).status_code in {403, 404}
+    key.refresh_from_db()
+    assert (key.name, key.team) == ("app", Team.objects.get(name="ads"))

@@ -8,9 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from accounts import spool
+from accounts import budgets, spool
 from accounts.ledger import Ledger, book
-from accounts.models import Attempt, Call, Price, Spend
+from accounts.models import Attempt, Budget, Call, Price, Spend
+from accounts.picture import read_picture
 from accounts.spool import Spool
 from tests.accounts.entries import a_call, an_attempt
 from tests.accounts.rows import a_key, a_team
@@ -172,3 +173,23 @@ def test_an_outage_at_the_end_leaves_the_file(folder: Path, monkeypatch: pytest.
     owed.finish()
     (file,) = spool.left_behind(settings.TOKENHUB_DATA_DIR / "spool")
     assert [entry.id for entry in spool.read(file)] == ["req_1"]
+
+
+def test_what_overflowed_is_booked_while_a_call_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_MOST_WAITING", 10)
+    owed = Ledger()
+    owed.spool.append(a_call("req_under_way", is_final=False))
+    for number in range(1200):
+        owed.spool.append(a_call(f"req_{number}"))
+    owed.move()
+    assert Call.objects.count() == 1200
+    owed.finish()
+
+
+def test_a_budget_that_was_deleted_binds_nobody() -> None:
+    key, _ = a_key()
+    budget = Budget.objects.create(key=key, period="daily", amount_micro=1)
+    owed = read_picture()[0].keys[key.public_id].budgets
+    budget.delete()
+    budgets.reserve("req_1", owed, 100, 1_795_600_000.0)
+    assert book([a_call("req_1", key=key.pk)]) == 1

@@ -130,3 +130,11 @@ def test_what_nobody_said_the_price_of_is_not_for_a_budget(provider: ScriptedPro
         assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
         assert "m: nobody said what it costs" in refused.json()["error"]["message"]
     assert rows(started, "SELECT unpriced, cost_micro FROM accounts_spend") == [(1, 0)]
+
+
+@pytest.mark.parametrize("asked", [{"n": 2}, {"n": 10**9}])
+def test_every_answer_is_reserved(running: Gateway, asked: dict[str, Any]) -> None:
+    token = key(running, "0.004")
+    assert ask(running, token, fallback=False).status_code == 200
+    refused = ask(running, token, fallback=False, **asked)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
