@@ -91,7 +91,9 @@ def _counted(
         is_cut_off = False
     except (ProviderFailure, CallerError) as failure:
         is_cut_off = False
-        told = failure.usage or told
+        if failure.usage is not None:
+            told = failure.usage
+            _note_usage(record, told)
         raise
     finally:
         if told is None and (seen or (is_cut_off and clock.has_asked)):

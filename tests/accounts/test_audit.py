@@ -70,7 +70,9 @@ def test_spend_is_recomputed_from_attempts(key: ApiKey) -> None:
     day = NEXT_DAY.date()
     Spend.objects.filter(day=day, key_pk=key.pk).update(cost_micro=F("cost_micro") + 5, attempts=9)
     Spend.objects.filter(key_pk=0).delete()
-    Spend.objects.create(day=day, key_pk=99, team_pk=0, model="x", provider="p", attempts=1, failed=0, cost_micro=3)
+    Spend.objects.create(
+        day=day, key_pk=99, team_pk=0, model="x", provider="p", attempts=1, failed=0, unpriced=0, cost_micro=3
+    )
     lines = told()
     assert len([line for line in lines if line.startswith("spend of")]) == 3
     assert f"spend of {day}, key {key.pk}, team {key.team_id}, small at echo: says attempts 9 instead of 1," in str(

@@ -240,7 +240,7 @@ def test_decisions_that_were_too_long_are_left_out(admin_client: Client) -> None
 
 
 def test_prices_are_told_for_a_million_tokens(admin_client: Client) -> None:
-    book([a_call("req_1", an_attempt(prices=(30_000_000, 2_500_000, 75_125, 0)))])
+    book([a_call("req_1", an_attempt(prices=(30_000_000, 2_500_000, 75_125, 0, 0)))])
     html = admin_client.get(reverse("admin:accounts_price_changelist")).content.decode()
     for told in (">30.00<", ">2.50<", ">0.075125<", ">0.00<"):
         assert told in html

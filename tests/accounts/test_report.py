@@ -56,10 +56,11 @@ def test_it_works(admin_client: Client) -> None:
             a_call("req_4", at=NOON - 40 * 86_400),
         ]
     )
-    total = ["Total", "3", "1", "120", "100", "0", "10", "3", "2.000030"]
-    line = ["1", "0", "110", "100", "0", "5", "3", "2.000000"]
-    small = ["2", "1", "10", "0", "0", "5", "0", "0.000030"]
-    nothing, thirty = ["1", "1", "0", "0", "0", "0", "0", "0.000000"], ["1", "0", "10", "0", "0", "5", "0", "0.000030"]
+    total = ["Total", "3", "1", "0", "120", "100", "0", "10", "3", "2.000030"]
+    line = ["1", "0", "0", "110", "100", "0", "5", "3", "2.000000"]
+    small = ["2", "1", "0", "10", "0", "0", "5", "0", "0.000030"]
+    nothing = ["1", "1", "0", "0", "0", "0", "0", "0", "0.000000"]
+    thirty = ["1", "0", "0", "10", "0", "0", "5", "0", "0.000030"]
     assert table(admin_client, by="model") == [["large", *line], ["small", *small], total]
     assert table(admin_client, by="key") == [[str(key), *line], ["deleted (77)", *thirty], ["no key", *nothing], total]
     assert table(admin_client, by="team") == [
