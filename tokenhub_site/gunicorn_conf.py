@@ -5,6 +5,10 @@ from gevent import monkey
 
 monkey.patch_all()
 
+from tokenhub_site import locks
+
+locks.keep_native()
+
 import os
 import select
 import sys
