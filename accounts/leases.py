@@ -21,7 +21,7 @@ class Leases:
     def __init__(self) -> None:
         self._held: set[str] = set()
         self._blind_until = 0.0
-        self._pool = threads.Pool(4)  # of their own, so that no page of the admin keeps a call waiting
+        self._pool = threads.Pool(threads.writers(4))  # of their own, so that no page of the admin keeps a call waiting
         self.poll = Poll("lease-poll", self.keep, seconds=lambda: _RENEWAL_SECONDS)
 
     def hold(self, request_id: str, owed: Sequence[BudgetFacts], amount_micro: int) -> None:

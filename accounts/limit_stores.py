@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
 from django.conf import settings
+from django.db import Error as DatabaseFault
 from django.db import transaction
-from redis import Redis, RedisError
+from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -18,7 +21,10 @@ from accounts.limits import LEASE_SECONDS, SECONDS, Subject, Verdict, Window, de
 from accounts.models import LimitWindow
 from registry import threads
 
+T = TypeVar("T")
+
 _REDIS_SECONDS: Final = 0.5
+_REDIS_CONNECTIONS: Final = 16  # of a worker
 _PREFIX: Final = "tokenhub:limit:"
 
 
@@ -43,45 +49,81 @@ def configured() -> Store:
     return RedisStore(re.split("[;,]", settings.REDIS_URL)[0].strip()) if settings.REDIS_URL else TableStore()
 
 
+@dataclass(slots=True)
+class _Step(Generic[T]):
+    """Something to do with the windows of these names, given the time; `outcome` is what came of it."""
+
+    names: Sequence[str]
+    work: Callable[[Sequence[Window], float], T]
+    outcome: T | Exception = field(default_factory=lambda: RuntimeError("the transaction ended in a mistake"))
+
+
 class TableStore:
-    """Rows of the database, which a transaction locks in one order; in threads of its own, since it waits for them."""
+    """
+    Rows of the database, which a transaction locks in one order; in a thread of its own, since it waits for them.
+
+    Whatever has come together when the thread is free is done in one transaction. So a busy worker does not ask for
+    the lock more often than a quiet one, and the others get it in time: SQLite has one, and no queue before it.
+    """
 
     def __init__(self) -> None:
-        self._pool = threads.Pool(4)
+        self._pool = threads.Pool(1)
+        self._working = threads.real_lock()  # for those who have no pool: no hub ever waits for it
+        self._waiting: deque[_Step[Any]] = deque()
 
     def admit(self, subjects: Sequence[Subject], request: str, tokens: int) -> Verdict:
         """See `Store`."""
-        return self._pool.run(_admit, subjects, request, tokens, time.time())
+        names = [subject.name for subject in subjects]
+        return self._do(_Step(names, lambda windows, now: decide(subjects, windows, request, tokens, now=now)))
 
     def end(self, names: Sequence[str], request: str, more_tokens: int, second: int) -> None:
         """See `Store`."""
-        self._pool.run(_change, names, lambda window: window.end(request, more_tokens, second))
+
+        def work(windows: Sequence[Window], now: float) -> None:
+            for window in windows:
+                window.end(request, more_tokens, second, now)
+
+        self._do(_Step(names, work))
 
     def renew(self, held: Mapping[str, Sequence[str]]) -> None:
         """See `Store`."""
-        now = time.time()
         for request, names in held.items():
-            self._pool.run(_change, names, lambda window, request=request: window.renew(request, now))
+
+            def work(windows: Sequence[Window], now: float, request: str = request) -> None:
+                for window in windows:
+                    window.renew(request, now)
+
+            self._do(_Step(names, work))
+
+    def _do(self, step: _Step[T]) -> T:
+        self._waiting.append(step)
+        self._pool.run(self._work)  # which finds nothing to do if a step before this one took it along
+        if isinstance(step.outcome, Exception):
+            raise step.outcome
+        return step.outcome
+
+    def _work(self) -> None:
+        with self._working:
+            steps = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                if steps:
+                    _take(steps)
+            except DatabaseFault as error:
+                for step in steps:
+                    step.outcome = error
 
 
-def _admit(subjects: Sequence[Subject], request: str, tokens: int, now: float) -> Verdict:
-    names = [subject.name for subject in subjects]
+def _take(steps: Sequence[_Step[Any]]) -> None:
+    names = sorted({name for step in steps for name in step.names})
     with transaction.atomic():
         rows = _locked(names)
-        windows = [Window(orjson.loads(rows[name].state)) for name in names]
-        verdict = decide(subjects, windows, request, tokens, now=now)
-        if verdict.refused_by is None:
-            for name, window in zip(names, windows, strict=True):
-                _write(rows[name], window)
-    return verdict
-
-
-def _change(names: Sequence[str], change: Any) -> None:
-    with transaction.atomic():
-        for row in _locked(names).values():
-            window = Window(orjson.loads(row.state))
-            change(window)
-            _write(row, window)
+        now = time.time()  # read with the rows locked: whoever comes later is later
+        windows = {name: Window(orjson.loads(row.state)) for name, row in rows.items()}
+        for step in steps:
+            step.outcome = step.work([windows[name] for name in step.names], now)
+        for name, row in rows.items():
+            if (state := orjson.dumps(windows[name].state()).decode()) != row.state:
+                LimitWindow.objects.filter(pk=row.pk).update(state=state)
 
 
 def _locked(names: Sequence[str]) -> dict[str, LimitWindow]:
@@ -90,10 +132,6 @@ def _locked(names: Sequence[str]) -> dict[str, LimitWindow]:
     if missing := sorted(set(names) - known):
         LimitWindow.objects.bulk_create([LimitWindow(name=name) for name in missing], ignore_conflicts=True)
     return {row.name: row for row in LimitWindow.objects.select_for_update().filter(name__in=names).order_by("name")}
-
-
-def _write(row: LimitWindow, window: Window) -> None:
-    LimitWindow.objects.filter(pk=row.pk).update(state=orjson.dumps(window.state()).decode())
 
 
 # The same as `limits.Window`, for all subjects in one step and by one clock, which is Redis's own. Each key holds JSON.
@@ -168,8 +206,10 @@ for _, key in ipairs(KEYS) do
       if window.held[ARGV[1]] then window.held[ARGV[1]] = now + LEASE end
     else
       window.held[ARGV[1]] = nil
-      local pair = window.used[ARGV[2]]
-      if pair then pair[2] = math.max(0, pair[2] + tonumber(ARGV[3])) end
+      local second, more = tonumber(ARGV[2]), tonumber(ARGV[3])
+      if second <= now - SECONDS then second, more = now, math.max(0, more) end
+      local pair = window.used[tostring(second)] or {0, 0}
+      window.used[tostring(second)] = {pair[1], math.max(0, pair[2] + more)}
     end
     redis.call('SET', key, cjson.encode(window), 'EX', EXPIRY)
   end
@@ -191,12 +231,15 @@ class RedisStore:
     def __init__(self, url: str, *, prefix: str = _PREFIX) -> None:
         self._prefix = prefix
         try:
-            client = Redis.from_url(
+            pool = BlockingConnectionPool.from_url(  # many requests at once wait for a connection, which is no outage
                 url,
+                max_connections=_REDIS_CONNECTIONS,
+                timeout=_REDIS_SECONDS,
                 socket_timeout=_REDIS_SECONDS,
                 socket_connect_timeout=_REDIS_SECONDS,
                 retry=Retry(NoBackoff(), 0),
             )
+            client = Redis(connection_pool=pool)
         except ValueError:
             raise RedisError("REDIS_URL is not an address of Redis") from None  # which may hold a password
         self._admit = client.register_script(_script(_ADMIT))

@@ -98,11 +98,18 @@ class Window:
         if request in self.held:
             self.held[request] = now + LEASE_SECONDS
 
-    def end(self, request: str, more_tokens: int, second: int) -> None:
-        """Note that a request has ended, and how many tokens more or less it took than was thought."""
+    def end(self, request: str, more_tokens: int, second: int, now: float) -> None:
+        """
+        Note that a request has ended, and how many tokens more or less it took than was thought.
+
+        Where the second in which it was counted has gone from the window, what it took more counts now.
+        """
         self.held.pop(request, None)
+        self.forget(now)
         if second in self.used:
             self.used[second][1] = max(0, self.used[second][1] + more_tokens)
+        elif more_tokens > 0:
+            self.used.setdefault(int(now), [0, 0])[1] += more_tokens
 
     def rooms(self, limits: Limits, now: float) -> dict[str, Room]:
         """Return what is left of each limit that there is."""

@@ -125,7 +125,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self.poll = Poll("repeat-poll", self.renew, seconds=lambda: LEASE_SECONDS / 4)
-        self._pool = threads.Pool(4)  # of their own, so that no page of the admin keeps a call waiting
+        self._pool = threads.Pool(threads.writers(4))  # of their own, so that no page of the admin keeps a call waiting
         self._held: dict[UUID, str] = {}
         self._awaited: dict[UUID, int] = {}
         self._looking = threading.Lock()

@@ -16,12 +16,14 @@ from accounts import limit_stores
 from accounts.facts import KeyFacts
 from accounts.limits import CONCURRENT, LEASE_SECONDS, REQUESTS, Subject, Verdict
 from gateway.errors import LimitReached, Unavailable
+from registry import threads
 from registry.keeper import one_line
 from registry.polling import Poll
 
 logger = logging.getLogger(__name__)
 
 _OUTAGE_SECONDS: Final = 5.0  # that nobody is asked again who did not answer: a caller waits for one time-out at most
+_END_SECONDS: Final = 0.15  # that the last bytes of an answer wait for its place to be free; it will be in any case
 _FAULTS: Final = (DatabaseFault, RedisError, OSError)
 _PER: Final = {CONCURRENT: " at the same time"}
 
@@ -75,11 +77,13 @@ class Throttle:
 
         To be called before the caller can know of the end, once or more; in an outage the lease frees the place.
         """
-        if self._held.pop(admission.request, None) is None:
+        if self._held.pop(admission.request, None) is None or time.monotonic() < self._away_until:
             return
+        threads.within(_END_SECONDS, self._tell_end, admission, tokens - admission.tokens)
+
+    def _tell_end(self, admission: Admission, more_tokens: int) -> None:
         try:
-            more = tokens - admission.tokens
-            self._counting().end(admission.names, admission.request, more, admission.verdict.second)
+            self._counting().end(admission.names, admission.request, more_tokens, admission.verdict.second)
         except _FAULTS as error:
             self._note_outage(error)
 

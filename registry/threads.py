@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, TypeVar, TypeVarTuple
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -41,6 +41,30 @@ def with_fresh_connections(function: Callable[[*Ts], T], *args: *Ts) -> T:
         return function(*args)
     finally:
         close_old_connections()
+
+
+def writers(most: int) -> int:
+    """
+    Return how many threads of a process may write at the same time, `most` or one.
+
+    SQLite has one lock, without a queue: of many threads that wait for it some come too late, though it is free often.
+    Those of one process wait better in the line for their only thread.
+    """
+    return 1 if connection.vendor == "sqlite" else most
+
+
+def within(seconds: float, function: Callable[[*Ts], None], *args: *Ts) -> None:
+    """
+    Call `function(*args)`, and wait for its end no longer than so many seconds: it goes on without the caller.
+
+    It must raise nothing. Where nothing waits cooperatively it is called here, however long it takes.
+    """
+    if not gevent_is_patching() or in_pool_thread():
+        function(*args)
+        return
+    started = threading.Thread(target=function, args=args, daemon=True)
+    started.start()
+    started.join(seconds)
 
 
 class Pool:

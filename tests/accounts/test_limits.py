@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from accounts import limit_stores
 from accounts.facts import Limits
-from accounts.limit_stores import RedisStore, Store, TableStore
+from accounts.limit_stores import RedisStore, Store, TableStore, _Step
 from accounts.limits import CONCURRENT, REQUESTS, TOKENS, Subject, Window, decide
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +134,39 @@ def test_a_request_is_counted_for_all_or_for_none(store: Store) -> None:
 def test_one_without_limits_is_admitted(store: Store) -> None:
     verdict = store.admit([a_subject()], "r1", 5)
     assert (outcome(verdict), verdict.rooms) == (("", ""), {})
+
+
+def test_tokens_of_an_answer_that_took_longer_than_the_window_count_at_its_end(store: Store) -> None:
+    subject = a_subject(tpm=100)
+    first = store.admit([subject], "r1", 10)
+    store.end(["key:1"], "r1", 60, first.second - 100)
+    assert store.admit([subject], "r2", 10).rooms[TOKENS].left == 20
+    store.end(["key:1"], "r2", -10, first.second - 100)
+    assert store.admit([subject], "r3", 0).rooms[TOKENS].left == 20
+
+
+def test_what_has_come_together_is_one_transaction(django_assert_num_queries: Any) -> None:
+    store, subject = TableStore(), a_subject(rpm=3)
+    store.admit([subject], "r0", 0)
+
+    def step(number: int) -> _Step[Any]:
+        return _Step(["key:1"], lambda windows, now: decide([subject], windows, f"r{number}", 0, now=now))
+
+    waiting = [step(number) for number in range(20)]
+    store._waiting.extend(waiting)
+    with django_assert_num_queries(5):  # a savepoint and its end, who is known, their rows, one change
+        store._work()
+    refused = [outcome(each.outcome)[1] for each in waiting]
+    assert refused == ["", ""] + [REQUESTS] * 18
+
+
+def test_a_database_that_is_away_is_told_to_all_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(names: object) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(limit_stores, "_locked", away)
+    store = TableStore()
+    with pytest.raises(OperationalError, match="away"):
+        store.admit([a_subject(rpm=3)], "r0", 0)
+    with pytest.raises(OperationalError, match="away"):
+        store.end(["key:1"], "r0", 0, 0)
