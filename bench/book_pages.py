@@ -36,24 +36,24 @@ _WORDS = {
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
 _CALLS = """
 INSERT INTO accounts_call (request_id, at, endpoint, status, error, stream, key_id, team_id, asked, model, provider,
-  session, "user", estimated, ms, ttft_ms, attempt_count, decisions, uncached, cache_read, cache_write, output,
-  reasoning, cost_micro)
+  session, "user", estimated, ms, ttft_ms, attempt_count, decisions, uncached, cache_read, cache_write, cache_write_1h,
+  output, reasoning, cost_micro, is_priced)
 {numbers} SELECT 'req_' || i, {at}, 'POST /v1/chat/completions',
   CASE WHEN i / {keys} / {models} % 50 = 0 THEN 503 ELSE 200 END, '', i % 2 = 0,
   1 + i * 7 % {keys}, 1 + i * 7 % {keys} % {teams}, 'auto', 'model-' || (i / {keys} % {models}),
   'provider-' || (i / {keys} % {models} % {providers}), '', '', i % 9 = 0, 500.0, 90.0, 1, {decisions},
-  900, 50, 0, 200, 10, 4000
+  900, 50, 0, 0, 200, 10, 4000, true
   FROM n"""
 _ATTEMPTS = """
 INSERT INTO accounts_attempt (call_id, number, phase, model, provider, status, error, reason, estimated, ms, ttft_ms,
-  dropped, price_id, uncached, cache_read, cache_write, output, reasoning, cost_micro)
+  dropped, price_id, uncached, cache_read, cache_write, cache_write_1h, output, reasoning, cost_micro)
 SELECT request_id, 1, '', model, provider, status, error, 'stop', estimated, ms, ttft_ms, '', 1, uncached, cache_read,
-  cache_write, output, reasoning, cost_micro FROM accounts_call"""
+  cache_write, cache_write_1h, output, reasoning, cost_micro FROM accounts_call"""
 _SPEND = """
 INSERT INTO accounts_spend (day, key_pk, team_pk, model, provider, attempts, failed, uncached, cache_read, cache_write,
-  output, reasoning, cost_micro)
+  cache_write_1h, output, reasoning, cost_micro, unpriced)
 SELECT {day}, key_id, team_id, model, provider, count(*), sum(CASE WHEN status = 200 THEN 0 ELSE 1 END), sum(uncached),
-  sum(cache_read), sum(cache_write), sum(output), sum(reasoning), sum(cost_micro)
+  sum(cache_read), sum(cache_write), sum(cache_write_1h), sum(output), sum(reasoning), sum(cost_micro), 0
 FROM accounts_call GROUP BY {day}, key_id, team_id, model, provider"""
 _DECISION = (
     '[{"estimate":900,"snapshot":7,"phase":"","excluded":[],"ranked":['
