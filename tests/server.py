@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,14 +19,19 @@ import requests
 from vault.crypto import generate_key
 
 ROOT = Path(__file__).resolve().parent.parent
+_PORTS = range(10_000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """Return a port of the loopback that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """Return a port of the loopback that is free now, and that the kernel gives to no connection that goes out."""
+    while True:
+        port = secrets.choice(_PORTS)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
 
 
