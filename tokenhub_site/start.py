@@ -39,12 +39,15 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
     server = (config or default_config()).server
     address = (host or server.host, server.port if port is None else port)
     _require_free(*address)
-    _verify_storage()
     try:
+        ring = get_ring()
         with _alone():
+            keycheck.verify(ring)  # before a migration could write
             _prepare(config, create_admin=create_admin)
+    except KeyProblem as problem:
+        raise StartRefused(f"the encryption key: {problem}") from problem
     except (DatabaseError, OSError) as error:
-        raise StartRefused(f"the database cannot be written: {error}") from error
+        raise StartRefused(f"the database cannot be used: {error}") from error
     site = f"http://{_for_people(address[0])}:{address[1]}"
     _say(f"Serving on {site}/v1, admin at {site}/admin/")
     _become_gunicorn(*address)
@@ -89,19 +92,6 @@ def _require_free(host: str, port: int) -> None:
         raise StartRefused(f"cannot listen on {host}:{port}: {error}") from error
 
 
-def _verify_storage() -> None:
-    """Refuse a key that does not fit the database, before a migration could write to it."""
-    try:
-        ring = get_ring()
-        if connection.vendor == "sqlite" and not Path(str(settings.DATABASES["default"]["NAME"])).exists():
-            return
-        keycheck.verify(ring)
-    except KeyProblem as problem:
-        raise StartRefused(f"the encryption key: {problem}") from problem
-    except DatabaseError as error:
-        raise StartRefused(f"the database cannot be reached: {error}") from error
-
-
 @contextmanager
 def _alone() -> Iterator[None]:
     """Let one start at a time prepare the database: gateways that come up together would meet half-made tables."""
@@ -119,7 +109,10 @@ def _alone() -> Iterator[None]:
     database.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     with (folder / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            connection.close()  # the last to close a file of SQLite keeps others out for a moment
 
 
 def _prepare(config: Config | None, *, create_admin: bool) -> None:
