@@ -1,5 +1,6 @@
 """However many ask at once, and of however many workers, a budget admits no more than it has."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import requests
 from tests.databases import own_database, rows
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat_stream
-from tests.scripted_script import Script
+from tests.scripted_script import Answer, Received, Script
 from tests.server import Gateway, model, wait_for
 
 WORST = 3_000  # micro-dollars: 100 tokens of output at 0.03 USD for 1,000, and a prompt that costs nothing
@@ -39,15 +40,6 @@ def ask(gateway: Gateway, token: str, **more: Any) -> int:
     ).status_code
 
 
-def key(gateway: Gateway, dollars: float) -> str:
-    """Make a key with a budget that all workers know."""
-    made = gateway.run("createkey", "--name", "app", "--budget-usd", f"{dollars:.6f}", "--budget-period", "total")
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    assert wait_for(lambda: all(ask(gateway, token, model="nobody") == 404 for _ in range(16)))
-    return token
-
-
 def test_it_works(provider: ScriptedProvider, tmp_path: Path) -> None:
     holds(provider, tmp_path, workers=1)
 
@@ -59,11 +51,20 @@ def test_workers_hold_it_together(provider: ScriptedProvider, tmp_path: Path, wo
 
 def holds(provider: ScriptedProvider, folder: Path, *, workers: int) -> None:
     """Ask a hundred times at once with a budget for ten, while nobody is answered yet."""
-    provider.default = Script(chat_stream([" x"]), delay_before_body=3.0)
+    all_asked = threading.Event()
+
+    def held(received: Received) -> Answer:
+        all_asked.wait(60)
+        return chat_stream([" x"])(received)
+
+    provider.default = Script(held)
     with own_database() as database, Gateway(folder, config(provider), WEB_CONCURRENCY=str(workers), **database) as hub:
-        token = key(hub, 10 * WORST / 1e6)
+        token = hub.key("--budget-usd", f"{10 * WORST / 1e6:.6f}", "--budget-period", "total")
         with ThreadPoolExecutor(100) as askers:
-            statuses = list(askers.map(lambda _: ask(hub, token), range(100)))
+            asking = [askers.submit(ask, hub, token) for _ in range(100)]
+            wait_for(lambda: sum(each.done() for each in asking) == 90, 45)
+            all_asked.set()
+            statuses = [each.result() for each in asking]
         assert set(statuses) == {200, 402}
         assert statuses.count(200) == len(provider.requests) == 10
         assert wait_for(lambda: rows(hub, "SELECT count(*) FROM accounts_reservation") == [(0,)])

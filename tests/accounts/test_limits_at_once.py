@@ -1,6 +1,5 @@
 """However many workers count, in the database or in Redis, a minute has no more requests than the limit."""
 
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 import requests
 
 from tests.databases import own_database
-from tests.server import Gateway, model, wait_for
+from tests.server import Gateway, model
 
 CONFIG = {"providers": [{"name": "echo", "type": "echo"}], "models": [model("e", "echo", cost_per_1k=0)]}
 CHAT = {"messages": [{"role": "user", "content": "hello"}]}
@@ -18,16 +17,6 @@ def ask(gateway: Gateway, token: str) -> requests.Response:
     """Ask over a connection of its own, so that any worker may answer."""
     headers = {"Authorization": f"Bearer {token}"}
     return requests.post(f"{gateway.url}/v1/chat/completions", json=CHAT, headers=headers, timeout=60)
-
-
-def key(gateway: Gateway, *arguments: str) -> str:
-    """Make a key that all workers know."""
-    made = gateway.run("createkey", "--name", secrets.token_hex(4), *arguments)
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    url, headers = f"{gateway.url}/v1/models", {"Authorization": f"Bearer {token}"}
-    assert wait_for(lambda: all(requests.get(url, headers=headers, timeout=10).ok for _ in range(16)))
-    return token
 
 
 def test_it_works(tmp_path: Path) -> None:
@@ -44,7 +33,7 @@ def holds(folder: Path, *, workers: int, **environment: str) -> None:
     with own_database() as database:
         environment |= database | {"WEB_CONCURRENCY": str(workers)}
         with Gateway(folder, CONFIG, **environment) as hub, ThreadPoolExecutor(32) as askers:
-            token = key(hub, "--rpm", "60")
+            token = hub.key("--rpm", "60")
             answers = list(askers.map(lambda _: ask(hub, token), range(600)))
             statuses = [answer.status_code for answer in answers]
             assert (statuses.count(200), statuses.count(429)) == (60, 540)

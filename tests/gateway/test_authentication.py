@@ -71,15 +71,6 @@ def tokens(running: Gateway) -> dict[str, str]:
     return dict(zip(KEYS, made.stdout.split(), strict=True))
 
 
-def create(gateway: Gateway, *arguments: str) -> str:
-    """Make a key by the command, and wait until the one worker knows it."""
-    made = gateway.run("createkey", *arguments)
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    assert wait_for(lambda: ask(gateway, "/v1/models", token=token).status_code == 200, 1.0)
-    return token
-
-
 def ask(gateway: Gateway, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> requests.Response:
     """Ask with a key, over a connection of its own so that any worker may answer."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -223,7 +214,7 @@ def test_known_keys_are_served_while_new_ones_cannot_be_read(tmp_path: Path) -> 
 
     new = "th_0123456789ab_0"
     with Gateway(tmp_path, CONFIG) as lonely:
-        token = create(lonely, "--name", "app")
+        token = lonely.key()
         assert (status(token), status(new)) == (200, 401)
         rename("accounts_accountsstamp", "away")
         assert wait_for(lambda: status(new) == 503)
@@ -238,7 +229,7 @@ def test_known_keys_are_served_while_new_ones_cannot_be_read(tmp_path: Path) -> 
 def test_the_settings_may_decide(tmp_path: Path, required: str, status: int) -> None:
     with Gateway(tmp_path, CONFIG, TOKENHUB_REQUIRE_KEY=required) as decided:
         assert ask(decided, "/v1/chat/completions", CHAT).status_code == status
-        token = create(decided, "--name", "app")
+        token = decided.key()
         assert ask(decided, "/v1/chat/completions", CHAT, token=token).status_code == 200
         assert ask(decided, "/v1/chat/completions", CHAT).status_code == status
         assert ask(decided, "/v1/chat/completions", CHAT, token="sk-anything").status_code == status

@@ -32,15 +32,6 @@ def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
         yield started
 
 
-def key(gateway: Gateway, dollars: str, *more: str) -> str:
-    """Make a key with a budget that all workers know."""
-    made = gateway.run("createkey", "--name", f"app {dollars}", "--budget-usd", dollars, *more)
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    assert wait_for(lambda: all(ask(gateway, token, model="nobody").status_code == 404 for _ in range(8)))
-    return token
-
-
 def ask(gateway: Gateway, token: str, path: str = "/v1/chat/completions", **more: Any) -> requests.Response:
     """Ask over a connection of its own, so that any worker may answer."""
     headers = {"Authorization": f"Bearer {token}"}
@@ -53,7 +44,7 @@ def is_at_rest(gateway: Gateway) -> bool:
 
 
 def test_it_works(running: Gateway) -> None:
-    token = key(running, "1")
+    token = running.key("--budget-usd", "1")
     answer = ask(running, token)
     assert answer.status_code == 200
     assert wait_for(lambda: is_at_rest(running))
@@ -64,11 +55,11 @@ def test_it_works(running: Gateway) -> None:
 
 
 def test_a_spent_budget_is_told_and_free_models_go_on(running: Gateway) -> None:
-    token = key(running, "0.002")
+    token = running.key("--budget-usd", "0.002")
     refused = ask(running, token, fallback=False)
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
     assert "m: may cost 0.003000 USD" in refused.json()["error"]["message"]
-    assert "the monthly budget of key 'app 0.002' has 0.002000 USD left" in refused.json()["error"]["message"]
+    assert "the monthly budget of key 'app' has 0.002000 USD left" in refused.json()["error"]["message"]
     served = ask(running, token, explain=True)
     assert (served.status_code, served.headers["x-tokenhub-model"]) == (200, "free")
     (left_out,) = served.json()["tokenhub"]["decisions"][0]["excluded"]
@@ -79,7 +70,7 @@ def test_a_spent_budget_is_told_and_free_models_go_on(running: Gateway) -> None:
 
 
 def test_a_refusal_has_the_format_of_its_endpoint(running: Gateway) -> None:
-    token = key(running, "0.001")
+    token = running.key("--budget-usd", "0.001")
     told = ask(running, token, "/v1/messages", fallback=False).json()
     assert (told["type"], told["error"]["type"]) == ("error", "billing_error")
     streamed = ask(running, token, fallback=False, stream=True)
@@ -87,7 +78,7 @@ def test_a_refusal_has_the_format_of_its_endpoint(running: Gateway) -> None:
 
 
 def test_an_answer_has_no_more_room_than_was_reserved(running: Gateway, provider: ScriptedProvider) -> None:
-    token = key(running, "5")
+    token = running.key("--budget-usd", "5")
     told = {name: value for name, value in CHAT.items() if name != "max_tokens"}
     headers = {"Authorization": f"Bearer {token}"}
     assert requests.post(f"{running.url}/v1/chat/completions", json=told, headers=headers, timeout=30).ok
@@ -95,14 +86,14 @@ def test_an_answer_has_no_more_room_than_was_reserved(running: Gateway, provider
 
 
 def test_phases_are_paid_one_by_one(running: Gateway) -> None:
-    token = key(running, "0.000001")
+    token = running.key("--budget-usd", "0.000001")
     told = ask(running, token, "/v1/adversarial", model="auto", messages=[{"role": "user", "content": "hello"}])
     assert told.status_code == 200  # by the free one
     assert is_at_rest(running)
 
 
 def test_what_a_stream_reserved_stays_while_it_lasts(running: Gateway, provider: ScriptedProvider) -> None:
-    token = key(running, "0.004")
+    token = running.key("--budget-usd", "0.004")
     provider.play(Script(chat_stream([" x"] * 20), delay_between_pieces=0.1))
     headers = {"Authorization": f"Bearer {token}"}
     with requests.post(
@@ -125,7 +116,7 @@ def test_what_nobody_said_the_price_of_is_not_for_a_budget(provider: ScriptedPro
         assert started.call_of(anybody)["cost_micro"] is None
         seen = requests.get(f"{started.url}/v1/decisions/{anybody.headers['x-tokenhub-request-id']}", timeout=30)
         assert seen.json()["cost_usd"] is None
-        token = key(started, "5")
+        token = started.key("--budget-usd", "5")
         refused = ask(started, token)
         assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
         assert "m: nobody said what it costs" in refused.json()["error"]["message"]
@@ -134,7 +125,7 @@ def test_what_nobody_said_the_price_of_is_not_for_a_budget(provider: ScriptedPro
 
 @pytest.mark.parametrize("asked", [{"n": 2}, {"n": 10**9}])
 def test_every_answer_is_reserved(running: Gateway, asked: dict[str, Any]) -> None:
-    token = key(running, "0.004")
+    token = running.key("--budget-usd", "0.004")
     assert ask(running, token, fallback=False).status_code == 200
     refused = ask(running, token, fallback=False, **asked)
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")

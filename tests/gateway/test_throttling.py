@@ -33,16 +33,6 @@ def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
         yield started
 
 
-def key(gateway: Gateway, *arguments: str) -> str:
-    """Make a key."""
-    made = gateway.run("createkey", "--name", "app", *arguments)
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    headers = {"Authorization": f"Bearer {token}"}
-    assert wait_for(lambda: requests.get(f"{gateway.url}/v1/models", headers=headers, timeout=10).ok)
-    return token
-
-
 def ask(gateway: Gateway, token: str, path: str = "/v1/chat/completions", **more: Any) -> requests.Response:
     """Ask with a key."""
     headers = {"Authorization": f"Bearer {token}"}
@@ -52,7 +42,7 @@ def ask(gateway: Gateway, token: str, path: str = "/v1/chat/completions", **more
 
 
 def test_it_works(running: Gateway) -> None:
-    token = key(running, "--rpm", "2")
+    token = running.key("--rpm", "2")
     first, second, third = (ask(running, token, model="e") for _ in range(3))
     assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
     assert first.headers["x-ratelimit-limit-requests"] == "2"
@@ -65,7 +55,7 @@ def test_it_works(running: Gateway) -> None:
 
 
 def test_a_refusal_has_the_format_of_its_endpoint(running: Gateway) -> None:
-    token = key(running, "--rpm", "1")
+    token = running.key("--rpm", "1")
     assert ask(running, token, "/v1/messages", max_tokens=9, model="e").status_code == 200
     told = ask(running, token, "/v1/messages", max_tokens=9, model="e")
     assert (told.status_code, told.json()["error"]["type"]) == (429, "rate_limit_error")
@@ -77,7 +67,7 @@ def test_a_refusal_has_the_format_of_its_endpoint(running: Gateway) -> None:
 
 
 def test_what_is_refused_or_free_counts_for_nothing(running: Gateway) -> None:
-    token = key(running, "--rpm", "1")
+    token = running.key("--rpm", "1")
     headers = {"Authorization": f"Bearer {token}"}
     for _ in range(3):
         assert (
@@ -89,7 +79,7 @@ def test_what_is_refused_or_free_counts_for_nothing(running: Gateway) -> None:
 
 
 def test_tokens_are_limited_by_what_answers_took(running: Gateway) -> None:
-    token = key(running, "--tpm", "1000")
+    token = running.key("--tpm", "1000")
     first = ask(running, token, model="e", max_tokens=900)
     assert first.status_code == 200
     assert int(first.headers["x-ratelimit-remaining-tokens"]) < 100
@@ -101,7 +91,7 @@ def test_tokens_are_limited_by_what_answers_took(running: Gateway) -> None:
 
 
 def test_requests_at_the_same_time_are_limited(running: Gateway, provider: ScriptedProvider) -> None:
-    token = key(running, "--concurrent", "1")
+    token = running.key("--concurrent", "1")
     provider.play(Script(chat_stream([" x"] * 10), delay_between_pieces=0.1))
     stream = ask(running, token, model="m", stream=True)
     lines = stream.iter_lines()
@@ -116,7 +106,7 @@ def test_requests_at_the_same_time_are_limited(running: Gateway, provider: Scrip
 
 
 def test_a_caller_who_leaves_frees_the_place(running: Gateway, provider: ScriptedProvider) -> None:
-    token = key(running, "--concurrent", "1")
+    token = running.key("--concurrent", "1")
     provider.play(Script(chat_stream([" x"] * 50), delay_between_pieces=0.1))
     stream = ask(running, token, model="m", stream=True)
     lines = stream.iter_lines()
@@ -126,7 +116,7 @@ def test_a_caller_who_leaves_frees_the_place(running: Gateway, provider: Scripte
 
 
 def test_a_debate_holds_its_place_to_the_end(running: Gateway) -> None:
-    token = key(running, "--concurrent", "1")
+    token = running.key("--concurrent", "1")
     told = ask(running, token, "/v1/adversarial", prompt="[echo delay=0.1] one two three", messages=None, stream=True)
     seen = [line for line in told.iter_lines() if line.startswith(b"event: phase.completed")]
     assert len(seen) == 3
@@ -134,7 +124,7 @@ def test_a_debate_holds_its_place_to_the_end(running: Gateway) -> None:
 
 
 def test_an_answer_is_as_long_as_the_key_allows(running: Gateway, provider: ScriptedProvider) -> None:
-    token = key(running, "--max-tokens", "50")
+    token = running.key("--max-tokens", "50")
     assert ask(running, token, model="m").status_code == 200
     assert provider.requests[-1].json["max_tokens"] == 50
     assert ask(running, token, model="m", max_tokens=20).status_code == 200
@@ -144,7 +134,7 @@ def test_an_answer_is_as_long_as_the_key_allows(running: Gateway, provider: Scri
 
 
 def test_a_team_shares_its_limits(running: Gateway) -> None:
-    first, second = key(running, "--team", "search"), key(running, "--team", "search")
+    first, second = running.key("--team", "search"), running.key("--team", "search")
     limit = "from accounts.models import Team; Team.objects.filter(name='search').update(rpm=3, max_cost_micro=1)"
     assert running.run("shell", "-v0", "-c", limit).returncode == 0
     assert wait_for(lambda: "x-ratelimit-limit-requests" in ask(running, first, model="e").headers, 2.0)
@@ -164,7 +154,7 @@ def test_a_redis_that_hangs_decides_nothing(provider: ScriptedProvider, tmp_path
     with mute() as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         with Gateway(tmp_path, config(provider), REDIS_URL=url, TOKENHUB_LIMITS_WHEN_AWAY=door) as started:
-            token = key(started, "--rpm", "1")
+            token = started.key("--rpm", "1")
             took = []
             for _ in range(20):
                 began = time.monotonic()
@@ -173,5 +163,5 @@ def test_a_redis_that_hangs_decides_nothing(provider: ScriptedProvider, tmp_path
             assert sorted(took)[10] < 0.3
             assert max(took) < 2
             assert started.log.count("limits cannot be checked") == 1
-            free = key(started)
+            free = started.key()
             assert ask(started, free, model="e").status_code == 200

@@ -25,15 +25,6 @@ def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
         yield started
 
 
-def key(gateway: Gateway, *options: str) -> str:
-    """Make a key that the worker knows."""
-    made = gateway.run("createkey", "--name", "app", *options)
-    assert made.returncode == 0, made.stderr
-    token = made.stdout.strip()
-    assert wait_for(lambda: usage(gateway, token).status_code == 200)
-    return token
-
-
 def usage(gateway: Gateway, token: str = "", **asked: str) -> requests.Response:
     """What the gateway says of a key's use."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -55,7 +46,7 @@ def ask(gateway: Gateway, token: str, name: str) -> dict[str, Any]:
 
 
 def test_it_works(running: Gateway) -> None:
-    token = key(running, "--team", "search", "--rpm", "60", "--budget-usd", "5", "--budget-period", "daily")
+    token = running.key("--team", "search", "--rpm", "60", "--budget-usd", "5", "--budget-period", "daily")
     dear, free = ask(running, token, "m"), ask(running, token, "free")
     assert wait_for(lambda: usage(running, token).json()["total"]["attempts"] == 2)
     told = usage(running, token).json()
@@ -87,7 +78,7 @@ def test_it_works(running: Gateway) -> None:
 
 
 def test_groups_are_as_asked(running: Gateway) -> None:
-    token = key(running)
+    token = running.key()
     ask(running, token, "m")
     ask(running, token, "free")
     assert wait_for(lambda: usage(running, token).json()["total"]["attempts"] == 2)
@@ -101,7 +92,7 @@ def test_groups_are_as_asked(running: Gateway) -> None:
 
 
 def test_a_key_sees_its_own_numbers_alone(running: Gateway) -> None:
-    first, second = key(running), key(running)
+    first, second = running.key(), running.key()
     before = usage(running).json()["total"]["attempts"]
     ask(running, first, "free")
     assert wait_for(lambda: usage(running, first).json()["total"]["attempts"] == 1)
@@ -141,7 +132,7 @@ def test_what_cannot_be_told_is_refused(running: Gateway, asked: dict[str, str],
 
 
 def test_a_wrong_key_reads_nothing(running: Gateway) -> None:
-    key(running)
+    running.key()
     answer = usage(running, "th_000000000000_" + "0" * 48)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
 

@@ -58,7 +58,9 @@ def written(folder: Path, config: Any) -> str:
 
 
 def test_it_works(tmp_path: Path) -> None:
-    with Gateway(tmp_path, orjson.loads(DEMO.read_bytes())) as gateway:
+    with Gateway(
+        tmp_path, orjson.loads(DEMO.read_bytes()), TOKENHUB_DATA_DIR=str(tmp_path / "new" / "data")
+    ) as gateway:
         assert gateway.post().json()["choices"][0]["message"]["content"] == "hello"
         assert gateway.session.get(f"{gateway.url}/health").json() == {"status": "healthy"}
         assert gateway.session.get(f"{gateway.url}/health/ready").json()["status"] == "ready"
