@@ -20,7 +20,8 @@ NEW_KEY = from vault.crypto import generate_key; print(generate_key())
 NEW_ENV = import secrets; from vault.crypto import generate_key; \
 	print(f'TOKENHUB_ENCRYPTION_KEY={generate_key()}\nSECRET_KEY={secrets.token_urlsafe(50)}')
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Most tests wait for a gateway or a provider, so more of them run at once than there are cores.
+# Most tests wait for a gateway or a provider, so more of them run at once than there are cores; reordered, the files of
+# few and long tests would all run at the end.
 AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # With extras kept: pip takes `coverage[toml]` for a package of its own, which the lock must pin as well.
 LOCKING := --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header --system-certs --quiet $(if $(UPGRADE),--upgrade)

@@ -152,7 +152,7 @@ def test_a_locked_database_holds_nobody_up(running: Gateway, provider: ScriptedP
         answers = [running.post(model="e") for _ in range(50)]
         watcher.join()  # which takes longer than a writer waits for the lock
         assert wait_for(lambda: "calls cannot be booked" in running.log)
-    assert max(gaps[1:]) < 0.5  # the pieces come every 100 ms; the rest is room for a busy machine
+    assert max(gaps[1:]) < 1.0  # whoever waited for the lock on the hub would wait two seconds
     assert all(booked(running, answer)[0] == 200 for answer in answers)
     assert wait_for(lambda: "calls can be booked again" in running.log)
 
