@@ -17,7 +17,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, TruncDate
 
 from accounts import budgets, spool
-from accounts.ledger import BUCKETS, SPEND_KEY, SPEND_SUMS, UNPRICED, book_file
+from accounts.ledger import BUCKETS, SPEND_KEY, SPEND_SUMS, UNPRICED, book_files
 from accounts.models import Attempt, BudgetUse, Call, Period, Reservation, Spend
 
 _LATE_SECONDS: Final = 60.0  # running workers free what is past its lease every half minute
@@ -56,15 +56,15 @@ def _held() -> Iterator[None]:
 def _spool(*, repair: bool) -> list[Difference]:
     """Look for calls that nobody will book: running workers hold their files, and book what is in them themselves."""
     found = []
-    for path in spool.left_behind(settings.TOKENHUB_DATA_DIR / "spool"):
-        with spool.held(path) as is_ours:
-            ids = [entry.id for entry in spool.read(path)] if is_ours else []
-            missing = len(ids) - Call.objects.filter(request_id__in=ids).count()
-            if missing and repair:
-                book_file(path)
-            if missing:
-                told = f"spool: {missing} of {len(ids)} calls in {path.name} are not booked, and no worker holds it"
-                found.append(Difference(told, "booked" if repair else ""))
+    for paths in spool.orphans(settings.TOKENHUB_DATA_DIR / "spool"):
+        ids = [entry.id for entry in spool.read(*paths)]
+        missing = len(ids) - Call.objects.filter(request_id__in=ids).count()
+        if missing and repair:
+            book_files(paths)
+        if missing:
+            names = ", ".join(path.name for path in paths)
+            told = f"spool: {missing} of {len(ids)} calls in {names} are not booked, and no worker holds it"
+            found.append(Difference(told, "booked" if repair else ""))
     aside = settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl"
     if aside.exists():
         lines = len(aside.read_bytes().splitlines())

@@ -26,7 +26,7 @@ class Leases:
 
     def hold(self, request_id: str, owed: Sequence[BudgetFacts], amount_micro: int) -> None:
         """Reserve an amount for a call; raises `BudgetSpent` and django.db.Error."""
-        self._pool.run(budgets.reserve, request_id, owed, amount_micro, time.time())
+        self._pool.run(lambda: budgets.reserve(request_id, owed, amount_micro, time.time()))
         self._held.add(request_id)
 
     def ended(self, request_id: str) -> bool:

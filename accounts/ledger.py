@@ -237,10 +237,8 @@ class Ledger:
 
     def adopt(self) -> None:
         """Book what workers left behind that are no more, and remove their files. Raises django.db.Error."""
-        for path in spool.left_behind(settings.TOKENHUB_DATA_DIR / "spool"):
-            with spool.held(path) as is_ours:
-                if is_ours:
-                    book_file(path)
+        for paths in spool.orphans(settings.TOKENHUB_DATA_DIR / "spool"):
+            book_files(paths)
 
     def finish(self) -> None:
         """Book everything and let go of the files; called when the last answer is out. What cannot be booked stays."""
@@ -265,14 +263,18 @@ def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
         return 0
 
 
-def book_file(path: Path) -> None:
-    """Book what is in a file that is held, and remove it; raises django.db.Error."""
-    entries = spool.read(path)
+def book_files(paths: Sequence[Path]) -> None:
+    """Book what is in the files of one worker, which are held, and remove them; raises django.db.Error.
+
+    They are read together: a call's last line may be in a later file than its first.
+    """
+    entries = spool.read(*paths)
     for start in range(0, len(entries), _BATCH):
         booked = _book_or_set_aside(entries[start : start + _BATCH])
         if booked:
             logger.warning("%d calls were booked that a worker had left behind", booked)
-    path.unlink()
+    for path in paths:
+        path.unlink()
 
 
 ledger = Ledger()

@@ -134,7 +134,7 @@ class Repeats:
 
     def claim(self, wanted: Wanted) -> Place:
         """See `claim`; what is taken is prolonged until it is settled."""
-        place = self._pool.run(claim, wanted, time.time())
+        place = self._pool.run(lambda: claim(wanted, time.time()))  # a lease begins when its thread does
         if place.is_mine:
             self._held[place.row] = wanted.request_id
         return place

@@ -13,8 +13,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,8 @@ class _Segment:
     owed: set[str] = field(default_factory=set)
     is_torn: bool = False
     """Whether the last line may have no end, so that the next must begin with one."""
+    is_known_to_disk: bool = False
+    """Whether its name, too, outlives a power cut."""
     began: float = field(default_factory=time.monotonic)
 
     def is_over(self) -> bool:
@@ -113,7 +116,11 @@ class Spool:
     def sync(self) -> None:
         """Have the disk keep what was written; called every moment in a thread, so that many calls share one wait."""
         with suppress(OSError, IndexError):
-            os.fdatasync(self._segments[-1].descriptor)
+            newest = self._segments[-1]
+            os.fdatasync(newest.descriptor)
+            if not newest.is_known_to_disk:
+                _sync_folder(self._folder)
+                newest.is_known_to_disk = True
 
     def close(self) -> None:
         """Let go of the files: those with nothing left to book are removed, others are there for the next worker."""
@@ -167,6 +174,14 @@ class Spool:
         self.fault = error.strerror or type(error).__name__
 
 
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def left_behind(folder: Path) -> list[Path]:
     """Return the files of workers that are no more, and of those that are: only `held` tells them apart."""
     return sorted(folder.glob(f"*{_SUFFIX}"))
@@ -189,15 +204,24 @@ def held(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def read(path: Path) -> list[CallEntry]:
-    """Return the last that a file says of each call; lines that are none are logged and passed over."""
-    entries: dict[str, CallEntry] = {}
+def orphans(folder: Path) -> Iterator[list[Path]]:
+    """Yield the files of each worker that is no more, the oldest first; they are held until the next are asked for."""
+    for _, files in groupby(left_behind(folder), key=lambda path: path.name.partition("-")[0]):
+        with ExitStack() as holding:
+            if ours := [path for path in files if holding.enter_context(held(path))]:
+                yield ours
+
+
+def read(*paths: Path) -> list[CallEntry]:
+    """Return the last that files say of each call, in their order; lines that are none are logged and passed over."""
+    return list({entry.id: entry for path in paths for entry in _entries(path)}.values())
+
+
+def _entries(path: Path) -> Iterator[CallEntry]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line:
             continue
         try:
-            entry = CallEntry.read(line)
-            entries[entry.id] = entry
+            yield CallEntry.read(line)
         except Unreadable as reason:
             logger.error("line %d of %s cannot be booked: %s", number, path.name, reason)
-    return list(entries.values())

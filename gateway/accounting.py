@@ -1,5 +1,6 @@
 """What a call is to its caller's account: counted before anybody is asked, written down before its last byte."""
 
+from contextlib import ExitStack
 from functools import partial
 
 from accounts.facts import KeyFacts
@@ -39,11 +40,16 @@ def finishing(call: Call, *, is_last: bool) -> None:
 
 
 def ended(call: Call) -> None:
-    """Tell of a call that has ended: to the log, the ledger, the limits and the budgets."""
-    journal.log(call)
-    if call.is_booked:
-        ledger.spool.append(journal.entry(call))
-    if call.release is not None:
-        call.release(call.usage.total)
+    """Tell of a call that has ended to the log, ledger, limits and budgets, to each whatever befell the others."""
+    with ExitStack() as told:
+        told.callback(_free, call)
+        if call.release is not None:
+            told.callback(call.release, call.usage.total)
+        if call.is_booked:
+            told.callback(lambda: ledger.spool.append(journal.entry(call)))
+        told.callback(journal.log, call)
+
+
+def _free(call: Call) -> None:
     if leases.ended(call.id):
         ledger.poll.wake()  # what it reserved is free for the next call once it is booked

@@ -237,10 +237,10 @@ class GenerationView(GatewayView, Generic[A]):
         headers = self.request.headers
         if asked.stream:
             idempotency.refuse_stream(headers)
+        if self.key and self.is_booked:
+            accounting.admit(self.call, self.key, self.size(asked))  # a replay gives its tokens back when it ends
         self.claim = idempotency.claimed(headers, self.request.path, raw, self.call)
         earlier = self.claim.earlier_answer(patience) if self.claim else None
-        if self.key and self.is_booked:
-            accounting.admit(self.call, self.key, 0 if earlier else self.size(asked))
         if earlier is None:
             return None
         answer = self.answer(earlier.body, status=earlier.status)

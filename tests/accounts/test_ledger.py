@@ -138,6 +138,19 @@ def test_what_a_dead_worker_left_is_booked(folder: Path, caplog: pytest.LogCaptu
     assert spool.left_behind(folder) == []
 
 
+def test_the_last_word_on_a_call_counts_in_whichever_file_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_SEGMENT_BYTES", 1)
+    dead = Spool(folder)
+    dead.append(a_call("req_1", an_attempt(output=1), is_final=False))
+    dead.append(a_call("req_1", an_attempt(output=2), status=499))
+    dead.close()
+    assert len(spool.left_behind(folder)) == 2
+    Ledger().move()
+    call = Call.objects.get()
+    assert (call.status, call.output) == (499, 2)
+    assert spool.left_behind(folder) == []
+
+
 def test_what_a_living_worker_writes_is_its_own(folder: Path) -> None:
     living = Spool(folder)
     living.append(a_call("req_1", is_final=False))
