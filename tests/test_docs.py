@@ -129,7 +129,7 @@ def test_the_commands_work(tmp_path: Path) -> None:
 
 def test_the_examples_of_clients_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs/clients.md").read_text()
-    (curl,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (curl,) = re.findall(r"```sh\n(curl .*?)```", page, re.DOTALL)
     words = shlex.split(curl)
     with Gateway(tmp_path, orjson.loads((ROOT / "fixtures/config/demo.json").read_bytes())) as gateway:
         for python in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
