@@ -1,7 +1,7 @@
 """The load: so many connections that each send the next request when the last is answered.
 
-`python -m bench.load URL BODY CONNECTIONS SECONDS REQUESTS` prints a `Result` as JSON. It ends after the seconds or,
-where REQUESTS is not 0, after that many requests on each connection.
+`python -m bench.load URL BODY CONNECTIONS SECONDS REQUESTS KEY` prints a `Result` as JSON. It ends after the seconds
+or, where REQUESTS is not 0, after that many requests on each connection. KEY is a client's key, or empty.
 """
 
 import asyncio
@@ -87,11 +87,13 @@ class Caller(asyncio.Protocol):
             self.over.set_result(None)
 
 
-async def load(url: str, body: bytes, *, connections: int, seconds: float, requests: int = 0) -> Result:
+async def load(url: str, body: bytes, *, connections: int, seconds: float, requests: int = 0, key: str = "") -> Result:
     """Return what the load saw."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     head = f"POST {parts.path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    if key:
+        head += f"\r\nAuthorization: Bearer {key}"
     request = head.encode() + b"\r\n\r\n" + body
     result = Result()
     loop = asyncio.get_running_loop()
@@ -107,8 +109,8 @@ async def load(url: str, body: bytes, *, connections: int, seconds: float, reque
 
 
 if __name__ == "__main__":
-    url, body, connections, seconds, requests = sys.argv[1:]
+    url, body, connections, seconds, requests, key = sys.argv[1:]
     found = asyncio.run(
-        load(url, body.encode(), connections=int(connections), seconds=float(seconds), requests=int(requests))
+        load(url, body.encode(), connections=int(connections), seconds=float(seconds), requests=int(requests), key=key)
     )
     sys.stdout.buffer.write(orjson.dumps(asdict(found)))

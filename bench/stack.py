@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ CORES = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE, OTHER_CORE = CORES[0], CORES[-1]
 _START_SECONDS = 30.0
 _END_SECONDS = 15.0
+_NEWS_SECONDS = 2.0  # after which every worker has heard of what changed
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Stack:
     direct: str
     worker: int
     ready_seconds: float
+    environment: Mapping[str, str]
+
+    def key(self, *arguments: str) -> str:
+        """Return a client's key with these arguments of `createkey`, when the gateway asks for one."""
+        command = [sys.executable, "manage.py", "createkey", "--name", "bench", *arguments]
+        made = subprocess.run(command, cwd=ROOT, env=dict(self.environment), capture_output=True, text=True, check=True)
+        time.sleep(_NEWS_SECONDS)
+        return made.stdout.strip()
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the worker has used."""
@@ -52,22 +61,29 @@ class Stack:
 
 
 @contextmanager
-def running(pause: float = 0.0) -> Iterator[Stack]:
-    """Start provider and gateway and end both, whatever happens; `pause` in seconds between events of a stream."""
+def running(pause: float = 0.0, **more: str) -> Iterator[Stack]:
+    """
+    Start provider and gateway and end both, whatever happens; `pause` in seconds between events of a stream.
+
+    `more` goes into the gateway's environment.
+    """
     provider_port, gateway_port = _free_port(), _free_port()
     with TemporaryDirectory(prefix="tokenhub-bench-") as folder, ExitStack() as ending:
         Path(folder, "config.json").write_bytes(orjson.dumps(_config(provider_port)))
+        environment = _environment(folder) | more
         provider = [sys.executable, "-m", "bench.provider", str(provider_port), str(pause)]
-        _start(provider, OTHER_CORE, folder, ending)
+        _start(provider, OTHER_CORE, environment, ending)
         command = [sys.executable, "-m", "tokenhub_site.cli", "-config", f"{folder}/config.json"]
         began = time.perf_counter()
-        gateway = _start([*command, "--host", "127.0.0.1", "--port", str(gateway_port)], GATEWAY_CORE, folder, ending)
+        gateway = _start(
+            [*command, "--host", "127.0.0.1", "--port", str(gateway_port)], GATEWAY_CORE, environment, ending
+        )
         url = f"http://127.0.0.1:{gateway_port}"
         _await(f"{url}/health/ready", gateway)
         ready = time.perf_counter() - began
         worker = int(Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()[0])
         chat = "/v1/chat/completions"
-        yield Stack(f"{url}{chat}", f"http://127.0.0.1:{provider_port}{chat}", worker, ready)
+        yield Stack(f"{url}{chat}", f"http://127.0.0.1:{provider_port}{chat}", worker, ready, environment)
 
 
 def _config(provider_port: int) -> dict[str, object]:
@@ -78,15 +94,15 @@ def _config(provider_port: int) -> dict[str, object]:
             {"name": "echo", "type": "echo"},
         ],
         "models": [
-            {"id": "fake", "provider": "fake", "weight": 90, "context_size": 1_000_000},
+            {"id": "fake", "provider": "fake", "weight": 90, "context_size": 1_000_000, "cost_per_1k": 0.001},
             {"id": "echo", "provider": "echo", "context_size": 1_000_000},
         ],
     }
 
 
-def load(url: str, body: object, *, connections: int, seconds: float, requests: int = 0) -> Result:
+def load(url: str, body: object, *, connections: int, seconds: float, requests: int = 0, key: str = "") -> Result:
     """Run the load in a process of its own, beside the provider, and return what it saw."""
-    words = [url, orjson.dumps(body).decode(), str(connections), str(seconds), str(requests)]
+    words = [url, orjson.dumps(body).decode(), str(connections), str(seconds), str(requests), key]
     process = subprocess.run(
         [*_pinned(OTHER_CORE), sys.executable, "-m", "bench.load", *words],
         cwd=ROOT,
@@ -101,9 +117,8 @@ def load(url: str, body: object, *, connections: int, seconds: float, requests: 
     return result
 
 
-def _start(command: Sequence[str], core: int, folder: str, ending: ExitStack) -> subprocess.Popen[bytes]:
-    """Start a process on a core, to be ended with the others."""
-    environment = {
+def _environment(folder: str) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "TOKENHUB_ENV_FILE": "",
         "TOKENHUB_DATA_DIR": folder,
@@ -111,7 +126,13 @@ def _start(command: Sequence[str], core: int, folder: str, ending: ExitStack) ->
         "TOKENHUB_DRAIN_SECONDS": "1",  # whatever is open when a measurement breaks off is of no use to anybody
         "WEB_CONCURRENCY": "1",
     }
-    with Path(folder, "log").open("ab") as log:
+
+
+def _start(
+    command: Sequence[str], core: int, environment: dict[str, str], ending: ExitStack
+) -> subprocess.Popen[bytes]:
+    """Start a process on a core, to be ended with the others."""
+    with Path(environment["TOKENHUB_DATA_DIR"], "log").open("ab") as log:
         process = subprocess.Popen([*_pinned(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
     ending.callback(_end, process)
     return process

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.accounts import measured
 from tests.server import ROOT
 
 
@@ -30,3 +31,8 @@ def test_the_books_are_measured() -> None:
     assert len(lines) > 30
     for name, *figures in lines:
         assert all(float(figure) >= 0 for figure in figures), name
+
+
+def test_accounts_are_measured() -> None:
+    for way in ("accounts off", "key with a budget"):
+        assert all(figure > 0 for figure in measured(way, 0.3).values())
