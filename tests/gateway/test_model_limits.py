@@ -40,10 +40,26 @@ def config(provider: ScriptedProvider) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def counter(*, has_redis: bool) -> dict[str, str]:
+    """The part of an environment that says where workers count: in a Redis where no model was counted yet, if asked."""
+    if not has_redis:
+        return {}
+    url = f"redis://127.0.0.1:6379/{4 + secrets.randbelow(12)}"
+    with Redis.from_url(url) as redis:
+        redis.delete(*(f"tokenhub:limit:model:{number}" for number in range(100)))
+    return {"REDIS_URL": url}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["database", "redis"])
+def running(
+    provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Gateway]:
     """A gateway of one worker."""
-    with Gateway(tmp_path_factory.mktemp("model-limits"), config(provider)) as started:
+    folder = tmp_path_factory.mktemp("model-limits")
+    with (
+        own_database() as database,
+        Gateway(folder, config(provider), **database, **counter(has_redis=request.param)) as started,
+    ):
         yield started
 
 
@@ -170,11 +186,7 @@ def test_a_second_beside_the_first_needs_room(running: Gateway, provider: Script
 @pytest.mark.parametrize("has_redis", [False, True], ids=["database", "redis"])
 def test_four_workers_count_as_one(tmp_path: Path, has_redis: bool) -> None:
     """Of 200 requests at once 30 go to the first model, 40 to the second, and the rest is told to wait."""
-    environment = {"WEB_CONCURRENCY": "4"}
-    if has_redis:
-        environment["REDIS_URL"] = f"redis://127.0.0.1:6379/{4 + secrets.randbelow(12)}"
-        with Redis.from_url(environment["REDIS_URL"]) as counter:
-            counter.delete(*(f"tokenhub:limit:model:{number}" for number in range(10)))
+    environment = {"WEB_CONCURRENCY": "4"} | counter(has_redis=has_redis)
     rows = [model("a", "echo", weight=90, rpm=30), model("b", "echo", rpm=40, concurrent=100)]
     two = {"providers": [{"name": "echo", "type": "echo"}], "models": rows}
     body = {"messages": [{"role": "user", "content": "hello"}]}
