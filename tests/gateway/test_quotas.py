@@ -123,6 +123,7 @@ def test_the_shortest_wait_is_told(store: Memory) -> None:
     next(under_way)
     assert refusal(slow, quick).retry_after == 1.0
     assert refusal(slow).retry_after == 61.0
+    under_way.close()
 
 
 def test_nothing_cools_and_nobody_failed() -> None:
@@ -168,6 +169,7 @@ def test_a_place_is_held_for_as_long_as_it_is_used(store: Memory) -> None:
     assert refusal(model).status == 429
     store.clock.sleep(100)  # as if its worker had died
     asked(model)
+    under_way.close()
 
 
 def test_two_attempts_of_a_call_hold_two_places(store: Memory) -> None:
