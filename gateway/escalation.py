@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Generator
-from contextlib import closing
 from functools import partial
 from typing import Final
 
-from gateway import attempt
+from gateway import attempt, quotas
 from gateway.adapters.transport import Transport
 from gateway.cooldown import cooldowns
 from gateway.errors import (
     AllCooling,
     AllFailed,
     AllLimited,
+    AtItsLimit,
     GatewayError,
     MovesOn,
     OutputTooLong,
@@ -23,6 +23,7 @@ from gateway.errors import (
     ProviderFailure,
     RateLimited,
     ReasoningRefused,
+    Uncounted,
 )
 from gateway.exchange import Attempt, Call, Delta, Request
 from gateway.hedging import Start, Try, race
@@ -58,21 +59,16 @@ def answer(
         tries = _tries(start, request, patience)
         if tries and tries[-1].failure is None:
             call.answered = tries[-1].record
-            yield from _rest(tries[-1])
+            yield from tries[-1].rest()
             return
         for tried in tries:
             if tried.failure is not None:
                 walk.failed(tried.model, tried.failure)
+        if not tries:
+            walk.nobody_left()
     error = walk.outcome()
     error.message += told_of(route.missing)
     raise error
-
-
-def _rest(tried: Try) -> Generator[Delta]:
-    """Yield what was held back, and then the rest as it comes."""
-    with closing(tried.pieces) as pieces:
-        yield from tried.held
-        yield from pieces
 
 
 def _tries(start: Start, request: Request, patience: Patience) -> list[Try]:
@@ -93,11 +89,18 @@ def _start(walk: _Walk, route: Route, patience: Patience, *, transport: Transpor
         permit = cooldowns.begin(model, probe=route.probe)
         if permit is None:
             continue  # another request finds out whether it has recovered
+        asked = walk.asked(model)
+        try:
+            release = quotas.take(asked, model, call.id)
+        except (AtItsLimit, Uncounted) as full:
+            cooldowns.released(permit)
+            walk.had_no_room(model, full, call)
+            continue
         record = Attempt(model.id, model.provider.name, call.phase)
         walk.records.append(record)
         call.attempts.append(record)
-        pieces = attempt.run(walk.asked(model), permit, patience, transport=transport, record=record)
-        return Try(permit, record, pieces, is_hidden=walk.is_hidden)
+        pieces = attempt.run(asked, permit, patience, transport=transport, record=record)
+        return Try(permit, record, pieces, release, is_hidden=walk.is_hidden)
     return None
 
 
@@ -115,7 +118,7 @@ class _Walk:
         self._milder: dict[int, Request] = {}
         self._cured: set[int] = set()
         self._too_small = 0  # tokens: the largest window that the request did not fit into
-        self._failures: list[tuple[ModelFacts, ProviderFailure]] = []
+        self._failures: list[tuple[ModelFacts, GatewayError]] = []
         self._tried_again = False
         self._is_over = False
 
@@ -151,6 +154,18 @@ class _Walk:
         if not self._ahead:
             self._try_again()
 
+    def had_no_room(self, model: ModelFacts, why: AtItsLimit | Uncounted, call: Call) -> None:
+        """Note that a model was not asked; of one that was asked before, what it failed with then says more."""
+        if all(each.model != model.id for each in self.records):
+            call.leave_out({model.id: why.message})
+        if all(each.pk != model.pk for each, _ in self._failures):
+            self._failures.append((model, why))
+
+    def nobody_left(self) -> None:
+        """Decide what to do where none of those ahead could be asked."""
+        if not self._ahead and not self._is_over:
+            self._try_again()
+
     def outcome(self) -> GatewayError:
         """Return what the caller is told."""
         if not self._failures:
@@ -161,8 +176,8 @@ class _Walk:
         kinds = {type(failure) for _, failure in decisive}
         if isinstance(last, Overflowed) and "maximum context length" not in last.message:
             last.message = f"This model's maximum context length is {model.context_size} tokens. {last.message}"
-        if len(kinds) > 1 and any(kind.moves_on is MovesOn.ANY for kind in kinds):
-            kind = AllLimited if RateLimited in kinds else AllFailed
+        if AtItsLimit in kinds or (len(kinds) > 1 and any(kind.moves_on is MovesOn.ANY for kind in kinds)):
+            kind = AllLimited if kinds & {RateLimited, AtItsLimit} else AllFailed
             said = "; ".join(f"{each.id}: {failure.message}" for each, failure in self._failures)
             error = kind(f"No model could answer ({said}).", retry_after=_SOME_TIME_SECONDS)
         if waits := [failure.retry_after for _, failure in decisive if failure.retry_after is not None]:
@@ -175,7 +190,7 @@ class _Walk:
         ]
         return error
 
-    def _decisive(self) -> list[tuple[ModelFacts, ProviderFailure]]:
+    def _decisive(self) -> list[tuple[ModelFacts, GatewayError]]:
         """Return the failures that say why there is no answer: what the caller has to mend, or else all that count.
 
         Where the request did not fit into a window, it does not matter what became of smaller ones.

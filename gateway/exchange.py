@@ -325,6 +325,16 @@ class Call:
     status: int = 0
     error: str = ""
 
+    def leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Tell in the newest decision why models of it are left out after all."""
+        if not self.decisions or not reasons:
+            return
+        made = self.decisions[-1]
+        told = {each.model for each in made.excluded}
+        excluded = [Excluded(name, reason) for name, reason in reasons.items() if name not in told]
+        ranked = [each for each in made.ranked if each.model not in reasons]
+        self.decisions[-1] = replace(made, ranked=ranked, excluded=[*made.excluded, *excluded])
+
     @property
     def last(self) -> Attempt | None:
         """The attempt that answered, or the last that did not."""

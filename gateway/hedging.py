@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import gevent
@@ -14,6 +15,7 @@ from gateway.cooldown import Permit, cooldowns
 from gateway.errors import CallerLeft, OutOfTime, ProviderFailure
 from gateway.exchange import CALLER_LEFT, OVERTAKEN, Attempt, Delta
 from gateway.patience import Patience
+from gateway.quotas import Release, nothing
 from registry.snapshot import ModelFacts
 
 _MOST_HELD_PIECES: Final = 64
@@ -27,6 +29,8 @@ class Try:
     permit: Permit
     record: Attempt
     pieces: Generator[Delta]
+    release: Release = nothing
+    """Frees its place at the model, with the tokens that it took."""
     is_hidden: bool = False
     """Whether nobody sees the pieces as they come, so that the whole answer can be waited for."""
     held: list[Delta] = field(default_factory=list)
@@ -34,10 +38,25 @@ class Try:
 
     def hold(self) -> None:
         """Wait for the first content, or for as much as may be held back at most; of a hidden answer for all of it."""
+        has_ended = True
         try:
             self.held = list(self.pieces) if self.is_hidden else _until_content(self.pieces)
+            has_ended = self.record.is_finished
         except ProviderFailure as failure:
             self.failure = failure
+        finally:
+            if has_ended:
+                self.release(self.record.usage.total)
+
+    def rest(self) -> Generator[Delta]:
+        """Yield what was held back, and then the rest as it comes; the place is free before the last of it."""
+        try:
+            for piece in chain(self.held, self.pieces):
+                if self.record.is_finished:
+                    self.release(self.record.usage.total)
+                yield piece
+        finally:
+            self.abandon()
 
     @property
     def model(self) -> ModelFacts:
@@ -45,9 +64,12 @@ class Try:
         return self.permit.model
 
     def abandon(self) -> None:
-        """Close the connection to the provider, if there is one already, and let others probe what this one did."""
-        self.pieces.close()
-        cooldowns.released(self.permit)
+        """Close the connection to the provider, if there is one already, and give back its place and its probe."""
+        try:
+            self.pieces.close()
+        finally:
+            cooldowns.released(self.permit)
+            self.release(self.record.usage.total)
 
 
 Start = Callable[[Patience], Try | None]

@@ -11,7 +11,7 @@ from accounts.models import MICRO
 from accounts.prices import prices_of
 from gateway import tokens
 from gateway.errors import BudgetExceeded, InvalidRequest, Unavailable
-from gateway.exchange import CHAT, COMPLETION, EMBEDDING, PLAIN, Call, Excluded, Request
+from gateway.exchange import CHAT, COMPLETION, EMBEDDING, PLAIN, Call, Request
 from gateway.router import DOUBT, Route
 from gateway.wire import completions
 from gateway.wire.fields import as_count
@@ -101,11 +101,7 @@ def _affordable(route: Route, most: Mapping[int, int], left: int, told: str, *, 
 
 def _without(route: Route, reasons: Mapping[str, str], *, call: Call) -> Route:
     """Return a route without the models that are left out for a reason, which the decision tells."""
-    if call.decisions and reasons:
-        made = call.decisions[-1]
-        excluded = [Excluded(name, reason) for name, reason in reasons.items()]
-        ranked = [each for each in made.ranked if each.model not in reasons]
-        call.decisions[-1] = replace(made, ranked=ranked, excluded=[*made.excluded, *excluded])
+    call.leave_out(reasons)
     if len(reasons) == len(route.models):
         told = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:_MOST_TOLD])
         raise BudgetExceeded(f"This key cannot pay for this request ({told}).")

@@ -1,4 +1,4 @@
-"""The limits of a caller's key and team: each request is counted before anybody is asked, and told of when it ends."""
+"""The limits of keys, teams and models: what is asked is counted before it is, and told of when it ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PER: Final = {CONCURRENT: " at the same time"}
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that was counted: what is left, and what is to be told when it ends."""
+    """What was counted or, where the verdict says so, refused: what is left, and what is to be told when it ends."""
 
     request: str
     names: Sequence[str]
@@ -52,7 +52,18 @@ class Throttle:
 
         Raises `LimitReached` and, where an outage closes the door, `Unavailable`.
         """
-        subjects = _subjects(key)
+        admission = self.count(_subjects(key), request, tokens)
+        if admission is not None and admission.verdict.refused_by is not None:
+            told = f"The limit of {limit_of(admission.verdict)} of {admission.verdict.refused_by.label} is reached."
+            raise LimitReached(told, retry_after=admission.verdict.retry_after, headers=headers(admission.verdict))
+        return admission
+
+    def count(self, subjects: Sequence[Subject], request: str, tokens: int) -> Admission | None:
+        """Count for all of these, or for none where a limit is in the way; None where nothing limits it.
+
+        None as well in an outage that is let pass; raises `Unavailable` in one that closes the door.
+        """
+        subjects = [each for each in subjects if has_limits(each)]
         if not subjects:
             return None
         try:
@@ -65,10 +76,9 @@ class Throttle:
                 raise Unavailable("Limits cannot be checked now.", retry_after=_OUTAGE_SECONDS) from error
             return None
         self._note_return()
-        if verdict.refused_by is not None:
-            raise _refusal(verdict.refused_by, verdict)
         names = [each.name for each in subjects]
-        if any(each.limits.concurrent is not None or each.limits.tpm is not None for each in subjects):
+        is_counted = verdict.refused_by is None
+        if is_counted and any(each.limits.concurrent is not None or each.limits.tpm is not None for each in subjects):
             self._held[request] = names  # its end matters: it holds a place, or its tokens count
         return Admission(request, names, tokens, verdict)
 
@@ -114,19 +124,27 @@ class Throttle:
 
 
 def _subjects(key: KeyFacts) -> list[Subject]:
-    """Return the key and its team, those of them that have limits to count."""
+    """Return the key and its team."""
     found = [Subject(f"key:{key.pk}", f"key {key.name!r}", key.limits)]
     if key.team is not None:
         found.append(Subject(f"team:{key.team.pk}", f"team {key.team.name!r}", key.team.limits))
-    return [each for each in found if (each.limits.rpm, each.limits.tpm, each.limits.concurrent) != (None, None, None)]
+    return found
 
 
-def _refusal(subject: Subject, verdict: Verdict) -> LimitReached:
+def has_limits(subject: Subject) -> bool:
+    """Whether there is anything to count."""
     limits = subject.limits
+    return (limits.rpm, limits.tpm, limits.concurrent) != (None, None, None)
+
+
+def limit_of(verdict: Verdict) -> str:
+    """Return the limit that is in the way, in words such as "60 requests a minute"; empty where none is."""
+    if verdict.refused_by is None:
+        return ""
+    limits = verdict.refused_by.limits
     limit = {REQUESTS: limits.rpm, CONCURRENT: limits.concurrent}.get(verdict.kind, limits.tpm)
     what = "requests" if verdict.kind == CONCURRENT else verdict.kind
-    told = f"The limit of {limit} {what}{_PER.get(verdict.kind, ' a minute')} of {subject.label} is reached."
-    return LimitReached(told, retry_after=verdict.retry_after, headers=headers(verdict))
+    return f"{limit} {what}{_PER.get(verdict.kind, ' a minute')}"
 
 
 def headers(verdict: Verdict) -> dict[str, str]:

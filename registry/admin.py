@@ -16,7 +16,7 @@ from registry import snapshot
 from registry.board import board
 from registry.forms import MergesEdits, ModelEdit, ModelFields
 from registry.keeper import SnapshotUnavailable
-from registry.models import PRICES, Alias, AliasTarget, Capability, Model, Provider
+from registry.models import LIMITS, PRICES, Alias, AliasTarget, Capability, Model, Provider
 from registry.provider_admin import ProviderAdmin
 from registry.row_admin import RowAdmin
 
@@ -94,6 +94,14 @@ class ModelAdmin(RowAdmin):
             {
                 "fields": ["context_size", "max_output_tokens", "capabilities"],
                 "description": "A request that does not fit here goes to another model.",
+            },
+        ),
+        (
+            "Limits",
+            {
+                "fields": [*LIMITS],
+                "description": "Of all callers together, such as a contract with the provider allows. Beyond a limit "
+                "requests go to the next model; where no model has room, callers get 429.",
             },
         ),
     ]

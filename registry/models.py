@@ -28,6 +28,7 @@ from registry.validators import (
 # Django and everybody else look for the tables here.
 __all__ = [
     "CAPABILITIES_RULE",
+    "LIMITS",
     "PRICES",
     "Alias",
     "AliasTarget",
@@ -90,6 +91,13 @@ def validate_capabilities(value: Any) -> None:
 
 
 PRICES = ("input_per_1k", "output_per_1k", "cache_read_per_1k", "cache_write_per_1k", "cache_write_1h_per_1k")
+
+
+LIMITS = ("rpm", "tpm", "concurrent")
+
+
+def _limit(name: str, **told: Any) -> Any:
+    return models.PositiveIntegerField(name, null=True, blank=True, validators=[MinValueValidator(1)], **told)
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -157,6 +165,9 @@ class Model(models.Model):
         validators=[MinValueValidator(1)], help_text="Tokens of input and output together."
     )
     max_output_tokens = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    rpm = _limit("requests a minute", help_text="In any 60 seconds.")
+    tpm = _limit("tokens a minute", help_text="Of prompts and answers, in any 60 seconds.")
+    concurrent = _limit("requests at the same time")
     capabilities = models.JSONField(
         default=default_capabilities, validators=[validate_capabilities], help_text=CAPABILITIES_RULE
     )
@@ -204,6 +215,14 @@ class Model(models.Model):
                     violation_error_message="A price is not negative.",
                 )
                 for price in PRICES
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{limit}__isnull": True}) | Q(**{f"{limit}__gte": 1}),
+                    name=f"model_{limit}_lets_some_in",
+                    violation_error_message="A limit is at least 1.",
+                )
+                for limit in LIMITS
             ),
         ]
 

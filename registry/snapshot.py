@@ -82,6 +82,12 @@ class ModelFacts:
 
     has_price: bool = True
     """Whether anybody said what it costs, be it nothing."""
+    rpm: int | None = None
+    """Requests that all callers together may make of it in any 60 seconds; None where there is no limit."""
+    tpm: int | None = None
+    """Tokens, of prompts and answers, in any 60 seconds."""
+    concurrent: int | None = None
+    """Requests at the same time."""
 
     @property
     def score(self) -> float:
@@ -319,6 +325,9 @@ def _model_facts(row: Model, provider: ProviderFacts) -> ModelFacts:
         enabled=row.enabled,
         created=int(row.created_at.timestamp()),
         has_price=row.has_price or row.provider.type == ProviderType.ECHO,
+        rpm=row.rpm,
+        tpm=row.tpm,
+        concurrent=row.concurrent,
     )
 
 

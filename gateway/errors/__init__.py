@@ -24,7 +24,9 @@
     │   ├── NoModelCanServe          503     no_model_available       no
     │   ├── AllCooling               503     no_model_available       no
     │   ├── AllLimited               429     rate_limit_exceeded      no
-    │   └── AllFailed                503     all_models_failed        no
+    │   ├── AllFailed                503     all_models_failed        no
+    │   ├── AtItsLimit               429     rate_limit_exceeded      to any model
+    │   └── Uncounted                503     service_unavailable      to any model
     ├── PhaseFailed                  502     phase_failed             no
     ├── Unexpected                   500     internal_error           no
     └── ProviderFailure
@@ -76,10 +78,12 @@ from gateway.errors.own import (
     AllCooling,
     AllFailed,
     AllLimited,
+    AtItsLimit,
     NoModelCanServe,
     OutOfTime,
     PhaseFailed,
     Unavailable,
+    Uncounted,
     Unexpected,
 )
 from gateway.errors.providers import (
@@ -104,6 +108,7 @@ __all__ = [
     "AllCooling",
     "AllFailed",
     "AllLimited",
+    "AtItsLimit",
     "BodyTimeout",
     "BodyTooLarge",
     "Broken",
@@ -141,6 +146,7 @@ __all__ = [
     "TimedOut",
     "TooDear",
     "Unavailable",
+    "Uncounted",
     "Unexpected",
     "UnknownThere",
     "Unreachable",

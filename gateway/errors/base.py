@@ -37,6 +37,8 @@ class GatewayError(Exception):
     code: str = "internal_error"
     kind: str = "api_error"
     moves_on: ClassVar[MovesOn] = MovesOn.NOWHERE
+    again: ClassVar[bool] = False
+    """Whether the same model may be asked once more where nobody else can serve."""
 
     tried: Sequence[Mapping[str, Any]] = ()
     """What was tried in vain, for the caller to read."""

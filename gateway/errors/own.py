@@ -1,6 +1,6 @@
 """What keeps the gateway itself from answering."""
 
-from gateway.errors.base import GatewayError
+from gateway.errors.base import GatewayError, MovesOn
 
 
 class Unavailable(GatewayError):
@@ -34,6 +34,21 @@ class AllFailed(Unavailable):
     """Several models were tried, and they failed in different ways."""
 
     code = "all_models_failed"
+
+
+class AtItsLimit(Unavailable):
+    """A model has no room for one more attempt, by a limit of its own row: it was not asked."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
+    moves_on = MovesOn.ANY
+
+
+class Uncounted(Unavailable):
+    """A model has limits, and nobody can say whether they are reached: it was not asked."""
+
+    moves_on = MovesOn.ANY
 
 
 class OutOfTime(GatewayError):

@@ -1,6 +1,6 @@
 """What providers fail with."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from gateway.errors.base import SHORTEST_SECRET, GatewayError, MovesOn, hidden
 
@@ -11,8 +11,6 @@ class ProviderFailure(GatewayError):
     status = 502
     code = "provider_error"
     moves_on = MovesOn.ANY
-    again: ClassVar[bool] = False
-    """Whether the same model may be asked once more where nobody else can serve."""
 
     def __init__(self, message: str, *, upstream_status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)

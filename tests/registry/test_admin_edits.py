@@ -133,6 +133,7 @@ def test_the_pages_of_two_people_merge(admin_client: Client, other_client: Clien
         ("weight", "1", "2"),
         ("cost_per_1k", "0.1", "0.2"),
         ("max_output_tokens", "10", "20"),
+        ("rpm", "10", "20"),
     ],
 )
 def test_the_pages_of_two_people_meet_in_a_field(

@@ -151,6 +151,8 @@ MODELS: list[tuple[dict[str, Any], str]] = [
     ({"context_size": 4096.5}, ".context_size: give a whole number, not a number with a fraction"),
     ({"context_size": 10**30}, ".context_size: Ensure this value is less than or equal to"),
     ({"context_size": None}, ".context_size: give a whole number, not nothing (null)"),
+    ({"rpm": 0}, ".rpm: Ensure this value is greater than or equal to 1."),
+    ({"concurrent": 1.5}, ".concurrent: give a whole number, not a number with a fraction"),
     ({"max_output_tokens": 0}, ".max_output_tokens: Ensure this value is greater than or equal to 1."),
     ({"capabilities": "chat"}, ".capabilities: give a list of texts, not a text"),
     ({"capabilities": []}, ".capabilities: This field cannot be blank."),

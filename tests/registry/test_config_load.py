@@ -82,7 +82,8 @@ def test_every_field_of_the_file_reaches_its_column() -> None:
         "id": "m", "provider": "near", "name": "org/m", "weight": -1.25, "cost_per_1k": 0.000000001, "input_per_1k": 1,
         "output_per_1k": 99999.123456789, "cache_read_per_1k": 0.1, "cache_write_per_1k": None,
         "cache_write_1h_per_1k": 2, "is_free": True, "context_size": 10,
-        "max_output_tokens": 5, "capabilities": ["embedding"], "aliases": ["other"], "enabled": False,
+        "max_output_tokens": 5, "rpm": 6, "tpm": 7, "concurrent": 8,
+        "capabilities": ["embedding"], "aliases": ["other"], "enabled": False,
     }  # fmt: skip
     load(read(json.dumps({"providers": [provider], "models": [model]})), keep_edits=False, reason="test")
     row = Provider.objects.get()

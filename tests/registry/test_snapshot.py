@@ -34,7 +34,8 @@ def test_it_works() -> None:
     provider = a_provider(
         "openai", type="openai", secret=a_secret(text="sk-0123456789abcdef"), extra_headers={"X-A": "1"}
     )
-    model = a_model("gpt", provider, aliases=["smart"], cost_per_1k=Decimal("0.5"), input_per_1k=Decimal("0.1"))
+    told = {"cost_per_1k": Decimal("0.5"), "input_per_1k": Decimal("0.1"), "rpm": 60, "concurrent": 2}
+    model = a_model("gpt", provider, aliases=["smart"], **told)
     seen = picture()
     (facts,) = seen.models
     assert seen.version == watch.version()
@@ -47,6 +48,7 @@ def test_it_works() -> None:
     assert facts.provider.key and facts.provider.key.reveal() == "sk-0123456789abcdef"
     assert facts.provider.extra_headers == (("X-A", "1"),)
     assert facts.provider.problem == ""
+    assert (facts.rpm, facts.tpm, facts.concurrent) == (60, None, 2)
 
 
 def test_queries_do_not_grow_with_rows(django_assert_num_queries: DjangoAssertNumQueries) -> None:
