@@ -9,7 +9,7 @@ from django.db import Error as DatabaseFault
 from accounts import budgets
 from accounts.facts import BudgetFacts
 from accounts.ledger import ledger
-from accounts.waiting import pool
+from accounts.waiting import pool, run_or_undo
 from registry.polling import Poll
 
 _RENEWAL_SECONDS: Final = budgets.LEASE_SECONDS / 4
@@ -25,7 +25,8 @@ class Leases:
 
     def hold(self, request_id: str, owed: Sequence[BudgetFacts], amount_micro: int) -> None:
         """Reserve an amount for a call; raises `BudgetSpent` and django.db.Error."""
-        pool.run(budgets.reserve, request_id, owed, amount_micro, time.time())
+        now = time.time()
+        run_or_undo(lambda: budgets.reserve(request_id, owed, amount_micro, now), lambda _: budgets.free(request_id))
         self._held.add(request_id)
 
     def ended(self, request_id: str) -> bool:

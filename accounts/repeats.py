@@ -18,7 +18,7 @@ from django.db import Error as DatabaseFault
 from django.db.models import Q
 
 from accounts.models import KeptAnswer
-from accounts.waiting import pool
+from accounts.waiting import pool, run_or_undo
 from registry.polling import Poll
 
 LEASE_SECONDS: Final = 20.0
@@ -133,7 +133,8 @@ class Repeats:
 
     def claim(self, wanted: Wanted) -> Place:
         """See `claim`; what is taken is prolonged until it is settled."""
-        place = pool.run(claim, wanted, time.time())
+        now = time.time()
+        place = run_or_undo(lambda: claim(wanted, now), lambda taken: free(taken.row, wanted.request_id))
         if place.is_mine:
             self._held[place.row] = wanted.request_id
         return place
