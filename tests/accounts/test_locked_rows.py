@@ -17,17 +17,21 @@ from tests.server import Gateway, wait_for
 pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="needs PostgreSQL, at DATABASE_URL")
 
 
-@pytest.fixture(scope="module", params=["open", "closed"])
-def running(
-    request: pytest.FixtureRequest, provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    """A gateway of one worker, by which doors are open or closed where limits cannot be counted."""
-    folder: Path = tmp_path_factory.mktemp("locked")
+@contextmanager
+def started(provider: ScriptedProvider, folder: Path, door: str) -> Iterator[Gateway]:
+    """A gateway of one worker, whose door is open or closed where limits cannot be counted."""
     with (
         own_database() as database,
-        Gateway(folder, config(provider), TOKENHUB_LIMITS_WHEN_AWAY=request.param, **database) as started,
+        Gateway(folder, config(provider), TOKENHUB_LIMITS_WHEN_AWAY=door, **database) as running,
     ):
-        yield started
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One whose door is open."""
+    with started(provider, tmp_path_factory.mktemp("locked"), "open") as hub:
+        yield hub
 
 
 @contextmanager
@@ -46,19 +50,33 @@ def at_once(gateway: Gateway, token: str, number: int) -> list[Answered]:
 
 
 def test_it_works(running: Gateway, provider: ScriptedProvider) -> None:
-    door = {"open": 200, "closed": 503}[running.environment["TOKENHUB_LIMITS_WHEN_AWAY"]]
-    token = running.key("--rpm", "1000", "--concurrent", "100")
-    assert ask(running, token).status == 200
-    with locked(running, "accounts_limitwindow"):
-        first = at_once(running, token, 20)
-        later = at_once(running, token, 20)
-    assert {each.status for each in first + later} == {door}
+    limits_that_are_locked_decide_nothing(running, 200)
+    the_books_are_exact(running, provider)
+
+
+def test_a_closed_door_is_told(provider: ScriptedProvider, tmp_path: Path) -> None:
+    with started(provider, tmp_path, "closed") as hub:
+        limits_that_are_locked_decide_nothing(hub, 503)
+
+
+def limits_that_are_locked_decide_nothing(hub: Gateway, status: int) -> None:
+    """Ask while nobody can count, and until it can be counted again."""
+    token = hub.key("--rpm", "1000", "--concurrent", "100")
+    assert is_counted(ask(hub, token))
+    with locked(hub, "accounts_limitwindow"):
+        first = at_once(hub, token, 20)
+        later = at_once(hub, token, 20)
+    assert [(each.status, is_counted(each)) for each in first + later] == [(status, False)] * 40
     assert max(each.took for each in first) < 5
     assert max(each.took for each in later) < 2  # what did not answer a moment ago is not asked again
-    assert running.log.count("limits cannot be checked") == 1
-    assert wait_for(lambda: "x-ratelimit-limit-requests" in ask(running, token).told.headers, 8)
-    assert running.log.count("limits can be checked again") == 1
-    the_books_are_exact(running, provider)
+    assert hub.log.count("limits cannot be checked") == 1
+    assert wait_for(lambda: is_counted(ask(hub, token)), 8)
+    assert hub.log.count("limits can be checked again") == 1
+
+
+def is_counted(answer: Answered) -> bool:
+    """Whether a request was counted."""
+    return "x-ratelimit-limit-requests" in answer.told.headers
 
 
 def test_a_budget_that_cannot_be_read_is_told_and_comes_back(running: Gateway, provider: ScriptedProvider) -> None:
