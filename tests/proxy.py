@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import threading
 from contextlib import suppress
@@ -84,11 +84,13 @@ class Proxy:
             while channel.recv(_PIECE):
                 pass
             return
-        with socket.create_connection(self._target) as server:
+        with socket.create_connection(self._target) as server, selectors.DefaultSelector() as selector:
+            selector.register(channel, selectors.EVENT_READ, (channel, server))
+            selector.register(server, selectors.EVENT_READ, (server, channel))
             while True:
-                for ready in select.select([channel, server], [], [])[0]:
-                    piece = ready.recv(_PIECE)
+                for one, other in (key.data for key, _ in selector.select()):
+                    piece = one.recv(_PIECE)
                     if not piece:
                         return
                     if self.mood == "well":
-                        (server if ready is channel else channel).sendall(piece)
+                        other.sendall(piece)

@@ -5,15 +5,11 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.accounts.load import ask, config, percentile, steadily, the_books_are_exact
 from tests.databases import own_database
 from tests.proxy import Mood, Proxy
 from tests.scripted import ScriptedProvider
 from tests.server import Gateway, wait_for
-
-pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="needs PostgreSQL, at DATABASE_URL")
 
 AWAY_SECONDS = float(os.environ.get("TOKENHUB_TEST_AWAY_SECONDS", "6"))
 UNKNOWN = f"th_{'a' * 16}_{'b' * 32}"

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-import pytest
 import requests
 
 from tests.accounts.load import CHAT, config, the_books_are_exact
@@ -16,8 +15,6 @@ from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat_stream
 from tests.scripted_script import Answer, Received, Script
 from tests.server import Gateway, wait_for
-
-pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="needs PostgreSQL, at DATABASE_URL")
 
 CONNECTIONS = 20
 OF_A_WORKER = 9  # as docs/operations.md says

@@ -1,6 +1,5 @@
 """A lock that another session holds keeps no request waiting for more than some seconds, and ends with that session."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from tests.accounts.load import Answered, ask, booked, config, the_books_are_exa
 from tests.databases import own_database
 from tests.scripted import ScriptedProvider
 from tests.server import Gateway, wait_for
-
-pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="needs PostgreSQL, at DATABASE_URL")
 
 
 @contextmanager
