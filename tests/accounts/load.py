@@ -45,7 +45,7 @@ class Answered:
 def ask(gateway: Gateway, token: str, **more: Any) -> Answered:
     """Ask once, and read the answer to its end."""
     began = time.monotonic()
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
     told = requests.post(f"{gateway.url}/v1/chat/completions", json=CHAT | more, headers=headers, timeout=60)
     return Answered(told.status_code, began, time.monotonic(), told)
 
