@@ -172,10 +172,14 @@ class Gateway:
         made = self.run("createkey", "--name", name, *arguments)
         assert made.returncode == 0, made.stderr
         token = made.stdout.strip()
-        url, headers = f"{self.url}/v1/models", {"Authorization": f"Bearer {token}"}
         asked = 4 * int(self.environment["WEB_CONCURRENCY"])  # each over a connection of its own, for any worker
-        assert wait_for(lambda: all(requests.get(url, headers=headers, timeout=20).ok for _ in range(asked)), 20.0)
+        # a worker that knows of no key yet lets everybody in
+        assert wait_for(lambda: all(self._opens(token) and not self._opens(f"{token}x") for _ in range(asked)), 20.0)
         return token
+
+    def _opens(self, token: str) -> bool:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.get(f"{self.url}/v1/models", headers=headers, timeout=20).ok
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the process and return its exit code."""
