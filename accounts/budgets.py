@@ -57,6 +57,12 @@ def renew(request_ids: Iterable[str], now: float) -> None:
     Reservation.objects.filter(request_id__in=list(request_ids)).update(lease_until=now + LEASE_SECONDS)
 
 
+def free(request_id: str) -> None:
+    """Free what was reserved for a call that nobody waits for any more; raises django.db.Error."""
+    with transaction.atomic():
+        _apply(freed=_taken(Reservation.objects.filter(request_id=request_id)), spent={})
+
+
 def sweep(now: float) -> None:
     """Free what was reserved by workers that are no more; raises django.db.Error."""
     with transaction.atomic():

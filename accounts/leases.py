@@ -9,7 +9,7 @@ from django.db import Error as DatabaseFault
 from accounts import budgets
 from accounts.facts import BudgetFacts
 from accounts.ledger import ledger
-from registry import threads
+from accounts.waiting import pool, run_or_undo
 from registry.polling import Poll
 
 _RENEWAL_SECONDS: Final = budgets.LEASE_SECONDS / 4
@@ -21,12 +21,13 @@ class Leases:
     def __init__(self) -> None:
         self._held: set[str] = set()
         self._blind_until = 0.0
-        self._pool = threads.Pool(threads.writers(4))  # of their own, so that no page of the admin keeps a call waiting
         self.poll = Poll("lease-poll", self.keep, seconds=lambda: _RENEWAL_SECONDS)
 
     def hold(self, request_id: str, owed: Sequence[BudgetFacts], amount_micro: int) -> None:
         """Reserve an amount for a call; raises `BudgetSpent` and django.db.Error."""
-        self._pool.run(lambda: budgets.reserve(request_id, owed, amount_micro, time.time()))
+        run_or_undo(
+            lambda: budgets.reserve(request_id, owed, amount_micro, time.time()), lambda _: budgets.free(request_id)
+        )
         self._held.add(request_id)
 
     def ended(self, request_id: str) -> bool:
@@ -44,9 +45,9 @@ class Leases:
         """
         held = [*self._held, *ledger.spool.waiting()]
         try:
-            self._pool.run(budgets.renew, held, time.time())
+            pool.run(budgets.renew, held, time.time())
             if time.monotonic() >= self._blind_until:
-                self._pool.run(budgets.sweep, time.time())
+                pool.run(budgets.sweep, time.time())
         except DatabaseFault:  # the ledger tells it
             self._blind_until = time.monotonic() + budgets.LEASE_SECONDS
 

@@ -192,7 +192,7 @@ class Ledger:
         self.outage = ""
         """Why nothing can be booked now; empty while all is well."""
         self.poll = Poll("ledger-poll", self.move, seconds=lambda: settings.TOKENHUB_LEDGER_SECONDS)
-        self._pool = threads.Pool(1)
+        self._pool = threads.Pool(1, statement=60.0)
         self._rounds = 0
         self._has_old = False
 

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from accounts.limits import LEASE_SECONDS, SECONDS, Subject, Verdict, Window, decide, narrowest, rooms
 from accounts.models import LimitWindow
+from accounts.waiting import STATEMENT_SECONDS, TOTAL_SECONDS
 from registry import threads
 
 T = TypeVar("T")
@@ -51,11 +52,15 @@ def configured() -> Store:
 
 @dataclass(slots=True)
 class _Step(Generic[T]):
-    """Something to do with the windows of these names, given the time; `outcome` is what came of it."""
+    """Something to do with the windows of these names, given the time; `outcome` is what came of it.
+
+    One that nobody waits for any more is not done, unless it has begun.
+    """
 
     names: Sequence[str]
     work: Callable[[Sequence[Window], float], T]
     outcome: T | Exception = field(default_factory=lambda: RuntimeError("the transaction ended in a mistake"))
+    is_given_up: bool = False
 
 
 class TableStore:
@@ -67,7 +72,7 @@ class TableStore:
     """
 
     def __init__(self) -> None:
-        self._pool = threads.Pool(1)
+        self._pool = threads.Pool(1, statement=STATEMENT_SECONDS, total=TOTAL_SECONDS)
         self._working = threads.real_lock()  # for those who have no pool: no hub ever waits for it
         self._waiting: deque[_Step[Any]] = deque()
 
@@ -97,19 +102,25 @@ class TableStore:
 
     def _do(self, step: _Step[T]) -> T:
         self._waiting.append(step)
-        self._pool.run(self._work)  # which finds nothing to do if a step before this one took it along
+        try:
+            self._pool.run(self._work)  # which finds nothing to do if a step before this one took it along
+        except DatabaseFault:
+            step.is_given_up = True
+            raise
         if isinstance(step.outcome, Exception):
             raise step.outcome
         return step.outcome
 
     def _work(self) -> None:
         with self._working:
-            steps = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            steps = [step for step in taken if not step.is_given_up]
             try:
                 if steps:
                     _take(steps)
             except DatabaseFault as error:
-                for step in steps:
+                # whoever came meanwhile has waited as well, and would wait once more for the same
+                for step in [*steps, *(self._waiting.popleft() for _ in range(len(self._waiting)))]:
                     step.outcome = error
 
 

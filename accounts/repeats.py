@@ -18,7 +18,7 @@ from django.db import Error as DatabaseFault
 from django.db.models import Q
 
 from accounts.models import KeptAnswer
-from registry import threads
+from accounts.waiting import pool, run_or_undo
 from registry.polling import Poll
 
 LEASE_SECONDS: Final = 20.0
@@ -125,7 +125,6 @@ class Repeats:
 
     def __init__(self) -> None:
         self.poll = Poll("repeat-poll", self.renew, seconds=lambda: LEASE_SECONDS / 4)
-        self._pool = threads.Pool(threads.writers(4))  # of their own, so that no page of the admin keeps a call waiting
         self._held: dict[UUID, str] = {}
         self._awaited: dict[UUID, int] = {}
         self._looking = threading.Lock()
@@ -134,7 +133,7 @@ class Repeats:
 
     def claim(self, wanted: Wanted) -> Place:
         """See `claim`; what is taken is prolonged until it is settled."""
-        place = self._pool.run(lambda: claim(wanted, time.time()))  # a lease begins when its thread does
+        place = run_or_undo(lambda: claim(wanted, time.time()), lambda taken: free(taken.row, wanted.request_id))
         if place.is_mine:
             self._held[place.row] = wanted.request_id
         return place
@@ -146,7 +145,7 @@ class Repeats:
         """
         with self._looking:
             if time.monotonic() - self._looked > _LOOK_SECONDS or row not in self._awaited:
-                self._under_way = self._pool.run(_under_way, [*self._awaited, row], time.time())
+                self._under_way = pool.run(_under_way, [*self._awaited, row], time.time())
                 self._looked = time.monotonic()
             return row in self._under_way
 
@@ -162,15 +161,15 @@ class Repeats:
         """Keep the answer to what is held, or free the key where there is none to keep; raises django.db.Error."""
         holder = self._held.pop(row)
         if answer is None:
-            self._pool.run(free, row, holder)
+            pool.run(free, row, holder)
         else:
-            self._pool.run(keep, row, holder, answer, time.time())
+            pool.run(keep, row, holder, answer, time.time())
 
     def renew(self) -> None:
         """Prolong what is held. In an outage it is the next time that counts."""
         try:
             if self._held:
-                self._pool.run(renew, dict(self._held), time.time())
+                pool.run(renew, dict(self._held), time.time())
         except DatabaseFault:  # the ledger tells it
             return
 

@@ -67,8 +67,11 @@ class Throttle:
         if not subjects:
             return None
         try:
-            if time.monotonic() < self._away_until:
+            now = time.monotonic()
+            if now < self._away_until:
                 raise OSError("it did not answer a moment ago")
+            if self._away_until:
+                self._away_until = now + _OUTAGE_SECONDS  # one tries for all, who do not wait with it
             verdict = self._counting().admit(subjects, request, tokens)
         except _FAULTS as error:
             self._note_outage(error)

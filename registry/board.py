@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import Error as DatabaseFault
 from redis import RedisError
 
 from registry import threads
 from registry.cooling import Reason
 from registry.cooling_stores import Entry, Key, Store, configured
+from registry.keeper import looks
 from registry.polling import Poll
 from registry.snapshot import ModelFacts, ProviderFacts
 from vault.crypto import Hidden
@@ -40,7 +42,7 @@ class Board:
         self.lock = threads.real_lock()
         self.poll = Poll("cooling-poll", self.exchange)
         self._store = store
-        self._pool = threads.Pool(1)
+        self._pool = threads.Pool(1) if settings.REDIS_URL else looks
         self._entries: dict[tuple[bool, int], tuple[Entry, ...]] = {}
         self._unsaid: dict[Key, Entry] = {}
         self._seen: dict[tuple[bool, int], tuple[Facts, str]] = {}

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,6 +15,9 @@ from registry.polling import Poll
 from registry.stamp import StampMissing
 
 logger = logging.getLogger(__name__)
+
+# What is looked at is small and read fast, so that one thread, and one connection, does for all who look.
+looks: Final = threads.Pool(1, statement=5.0, total=10.0)
 
 _LATE_SECONDS = 2.0  # after which a look that has not come back counts as a failed one
 FIRST_LOOK_SECONDS = 5.0  # how long the first callers of a process wait for its first picture
@@ -65,7 +68,6 @@ class Keeps(Generic[P]):
         self._row_faults: tuple[str, ...] = ()
         self._outage = ""
         self._looked_at = time.monotonic()
-        self._pool = threads.Pool(1)
         self._poll = Poll(f"{name}-poll", self.refresh)
 
     def current(self) -> P:
@@ -91,7 +93,7 @@ class Keeps(Generic[P]):
     def refresh(self) -> None:
         """Look once, now. An outage is not raised but told by `status`; the picture stays as it was."""
         try:
-            seen = self._pool.run(self._look, self._picture)
+            seen = looks.run(self._look, self._picture)
         except (DatabaseFault, StampMissing) as error:
             if not self._outage:
                 logger.warning("the %s cannot be read, its last picture stays: %s", self._name, one_line(error))

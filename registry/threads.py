@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, TypeVar, TypeVarTuple
 
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
+
+from registry import bounds
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -72,11 +74,16 @@ class Pool:
     A few OS threads of one process; those who must not wait for each other have a pool each.
 
     The threads are made at the first `run` of a process, thus after the fork, and keep their database connections
-    as long as `CONN_MAX_AGE` says.
+    as long as `CONN_MAX_AGE` says. So the sizes of all pools add up to the connections that a worker may open.
+
+    `statement` is the seconds after which PostgreSQL is believed to be away in these threads, and `total` those after
+    which a caller waits no longer, be it for a thread or for what the thread does; None is as long as it takes.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, statement: float | None = None, total: float | None = None) -> None:
         self._size = size
+        self._statement = statement
+        self._total = total
         self._pid = 0
         self._threads: Any = None
 
@@ -84,16 +91,23 @@ class Pool:
         """
         What `function(*args)` returns or raises, computed in a thread of the pool while other greenlets run.
 
+        Raises django.db.OperationalError after `total` seconds; a function that has begun goes on without its caller.
         In the calling thread instead where nothing waits cooperatively: without gevent, and in a real thread already.
         """
         if not gevent_is_patching() or in_pool_thread():
             return function(*args)
         # gevent prints every exception that leaves a pool's task, so it is carried out as a value and raised here
-        carried = import_module("gevent.util").wrap_errors((Exception,), with_fresh_connections)
-        result = self._pool_of_this_process().apply(carried, (function, *args))
+        carried = import_module("gevent.util").wrap_errors((Exception,), self._bounded)
+        late = OperationalError(f"the database did not answer within {self._total} s")
+        with import_module("gevent").Timeout(self._total, late):
+            result = self._pool_of_this_process().apply(carried, (function, *args))
         if isinstance(result, Exception):
             raise result
         return result  # type: ignore[no-any-return]
+
+    def _bounded(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        with bounds.of_this_thread(self._statement):
+            return with_fresh_connections(function, *args)
 
     def _pool_of_this_process(self) -> Any:
         if self._pid != os.getpid():
@@ -102,7 +116,7 @@ class Pool:
         return self._threads
 
 
-_shared = Pool(8)
+_shared = Pool(3)
 
 
 def run(function: Callable[[*Ts], T], *args: *Ts) -> T:

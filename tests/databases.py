@@ -32,6 +32,22 @@ def own_database() -> Iterator[dict[str, str]]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@contextmanager
+def own_role(database: str, connections: int) -> Iterator[str]:
+    """The address of a database for a role with a password, which may open so many connections."""
+    parts = urlsplit(database)
+    role, password = f"tokenhub_{secrets.token_hex(6)}", secrets.token_hex(12)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' CONNECTION LIMIT {connections}")
+        connection.execute(f"GRANT ALL ON SCHEMA public TO {role}")
+        try:
+            where = parts.netloc.rpartition("@")[2]
+            yield urlunsplit(parts._replace(netloc=f"{role}:{password}@{where}"))
+        finally:
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
+
+
 def rows(gateway: Gateway, statement: str, *values: Any) -> list[Any]:
     """What the database of a gateway says to a statement whose places are written as `?`."""
     if url := gateway.environment.get("DATABASE_URL"):

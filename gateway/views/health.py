@@ -19,8 +19,9 @@ from vault.crypto import KeyProblem
 from vault.ring import get_ring
 
 _STALE_SECONDS = 10.0
+# of its own, so that no busy page of the admin makes a gateway look unready
+_pool: Final = threads.Pool(1, statement=2.0, total=4.0)
 _KEEPERS: Final[Mapping[str, Keeps[Any]]] = {"registry": keeper, "accounts": accounts.keeper}
-_pool = threads.Pool(1)  # of its own, so that no busy page of the admin makes a gateway look unready
 
 
 @require_safe
@@ -36,7 +37,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     found = (
         stopping,
         _spool_fault(),
-        _pool.run(_database_fault),
+        _database_fault(),
         _registry_fault(),
         _accounts_fault(),
         *map(_stale, _KEEPERS),
@@ -51,14 +52,18 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 def _database_fault() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        keycheck.verify(get_ring())
+        _pool.run(_ask_database)
     except Error:
         return "database: cannot be reached"
     except KeyProblem as problem:
         return f"vault: {problem}"
     return ""
+
+
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    keycheck.verify(get_ring())
 
 
 def _registry_fault() -> str:
