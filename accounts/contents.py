@@ -75,6 +75,21 @@ def write(batch: list[Content]) -> None:
     CallContent.objects.bulk_create([content.row() for content in batch], ignore_conflicts=True)
 
 
+def _tried(batch: list[Content]) -> tuple[bool, str]:
+    """Write a batch; returns whether it is lost, and why it must wait.
+
+    No error of the database leaves its thread: with its traceback the hub would hold what is left of a cursor, and to
+    let go of that it would wait for the thread, which by then waits for SQLite's lock again.
+    """
+    try:
+        write(batch)
+    except (DataError, IntegrityError, ValueError):  # the last is the vault's
+        return True, ""
+    except DatabaseFault as error:
+        return False, one_line(error) or type(error).__name__
+    return False, ""
+
+
 class Contents:
     """What one worker has yet to store. All but `write` is the hub's, so that nothing here needs a lock."""
 
@@ -114,18 +129,12 @@ class Contents:
 
     def _written(self, batch: list[Content]) -> str:
         """Write a batch, and return why that must wait; what no database takes is lost."""
-        is_over = True
-        try:
-            self._pool.run(write, batch)
-        except (DataError, IntegrityError, ValueError):  # the last is the vault's
+        is_lost, fault = self._pool.run(_tried, batch)
+        if is_lost:
             self._lose(len(batch))
-        except DatabaseFault as error:
-            is_over = False
-            return one_line(error) or type(error).__name__
-        finally:
-            if is_over:  # whatever became of it
-                self._bytes -= sum(content.size for content in batch)
-        return ""
+        if not fault:
+            self._bytes -= sum(content.size for content in batch)
+        return fault
 
     def finish(self) -> None:
         """Store what is left; called when the last answer is out. What cannot be stored then is lost."""
