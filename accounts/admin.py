@@ -151,6 +151,16 @@ class ApiKeyAdmin(OfOwnTeams):
         ),
         ("What it may use", {"fields": ["scopes", "allowed_models"]}),
         _LIMIT_FIELDS,
+        (
+            "Prompts and answers",
+            {
+                "fields": ["log_content"],
+                "description": "They are never stored unless this is on. Then each side of a call is kept sealed, up "
+                "to TOKENHUB_CONTENT_MAX_BYTES, and deleted after TOKENHUB_KEEP_CONTENT_DAYS. Only users with the "
+                "permission “Reads the prompts and answers that were kept of calls” can read them, and who did is "
+                "logged. Switching it off deletes nothing that was kept before.",
+            },
+        ),
         ("The key", {"fields": ["begins_with", "created_at", "rotated_at", "old_until"]}),
     ]
 

@@ -1,23 +1,27 @@
 """The admin of calls and of the prices that they were charged: to look at, not to write."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 
 from accounts.book_forms import WhichCalls
 from accounts.call_list import Page, Place, newer_than, older_than
-from accounts.models import Attempt, Call, Price
+from accounts.models import Attempt, Call, CallContent, Price
 from accounts.spending import key_names, named, short_usd, team_names, usd
 from accounts.statements import decisions_of
 from accounts.team_admin import ReadOnly, SeesOwnTeams, led_by, sees_all
+from vault.crypto import KeyProblem, Unopenable
 
 _A_PAGE: Final = 100
 
@@ -106,6 +110,38 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
         }
         return TemplateResponse(request, "accounts/call_list.html", context)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The page of a call; what was said in it is shown on demand, to whoever has that permission."""
+        more = {**(extra_context or {}), **self._content(request, object_id)}
+        response = super().change_view(request, object_id, form_url, more)
+        add_never_cache_headers(response)
+        return response
+
+    def _content(self, request: HttpRequest, object_id: str) -> dict[str, Any]:
+        """Return what the page says of prompt and answer: where they are shown, it is written down who read them."""
+        if not request.user.has_perm("accounts.view_content"):
+            return {}
+        call = self.get_object(request, unquote(object_id))
+        if call is None or not self.has_view_permission(request, call):
+            return {}
+        kept = CallContent.objects.defer("request", "answer").filter(pk=call.request_id).first()
+        if kept is None or "content" not in request.GET:
+            return {"has_content": kept is not None, "may_read": True}
+        LogEntry.objects.log_actions(
+            cast(int, request.user.pk),
+            [call],
+            CHANGE,
+            change_message="Read the prompt and the answer.",
+            single_object=True,
+        )
+        return {
+            "kept": kept,
+            "sides": [(name, *_opened(kept, name)) for name in ("request", "answer")],
+            "may_read": True,
+        }
+
     def _parts(self, form: WhichCalls, teams: Sequence[int] | None) -> list[QuerySet[Call]]:
         """Return the calls of each team that somebody leads apart: only then can each be read in order by an index."""
         calls = form.filtered(Call.objects.defer("decisions"))
@@ -146,6 +182,14 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
     def decision(self, call: Call) -> SafeString:
         """Who could serve in which order, and who could not."""
         return render_to_string("accounts/decision.html", {"decisions": decisions_of(call)})
+
+
+def _opened(kept: CallContent, name: str) -> tuple[str, str]:
+    """Return a side of a content, and why it cannot be read if so."""
+    try:
+        return getattr(kept, name), ""
+    except (KeyProblem, Unopenable) as reason:
+        return "", str(reason)
 
 
 class PriceAdmin(ReadOnly, admin.ModelAdmin[Price]):

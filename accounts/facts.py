@@ -60,6 +60,8 @@ class KeyFacts:
     enabled: bool
     limits: Limits
     own_budgets: tuple[BudgetFacts, ...] = ()
+    log_content: bool = False
+    """Whether what its callers send and are told is kept."""
 
     @property
     def budgets(self) -> tuple[BudgetFacts, ...]:

@@ -1,4 +1,4 @@
-"""The tables of what callers were told, which rests sealed: answers that may be asked for again under their key."""
+"""The tables of what callers said and were told, which rests sealed: answers to be told again, and logged contents."""
 
 from __future__ import annotations
 
@@ -30,3 +30,28 @@ class KeptAnswer(SealedRow):
 
     def __str__(self) -> str:
         return f"{self.key_hash[:8]} of {self.owner}"
+
+
+class CallContent(SealedRow):
+    """What a caller sent and was told, of a key that says that it is kept: see `accounts.contents`.
+
+    The seals are bound to the id of the request: what is moved to another call does not open.
+    """
+
+    is_bulk = True
+
+    request_id = models.CharField(primary_key=True, max_length=40)
+    at = models.DateTimeField(help_text="When the call began.")
+    request = EncryptedTextField(blank=True)
+    answer = EncryptedTextField(blank=True)
+    request_bytes = models.PositiveBigIntegerField(help_text="How many there were, whatever was kept of them.")
+    answer_bytes = models.PositiveBigIntegerField(help_text="The same.")
+    truncated = models.BooleanField(default=False, help_text="Whether a side is not whole.")
+
+    class Meta:
+        default_permissions = ()
+        permissions = [("view_content", "Reads the prompts and answers that were kept of calls")]
+        indexes = [models.Index(fields=["at"], name="call_content_age")]
+
+    def __str__(self) -> str:
+        return f"the content of {self.request_id}"

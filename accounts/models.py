@@ -16,7 +16,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from accounts.books import Attempt, BudgetUse, Call, LimitWindow, Price, Reservation, Spend
-from accounts.kept import KeptAnswer
+from accounts.kept import CallContent, KeptAnswer
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
 
@@ -30,6 +30,7 @@ __all__ = [
     "Budget",
     "BudgetUse",
     "Call",
+    "CallContent",
     "KeptAnswer",
     "LimitWindow",
     "Limited",
@@ -164,6 +165,11 @@ class ApiKey(Limited):
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     enabled = models.BooleanField(default=True)
+    log_content = models.BooleanField(
+        "keep prompts and answers",
+        default=False,
+        help_text="What its callers send and are told is kept, sealed, for TOKENHUB_KEEP_CONTENT_DAYS. Tell them.",
+    )
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)

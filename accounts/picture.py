@@ -24,7 +24,7 @@ _Budgets = Mapping[tuple[str, int], tuple[BudgetFacts, ...]]
 _OF_TEAM: Final = ("pk", "name", "enabled", *LIMITS)
 _OF_KEY: Final = (
     *("pk", "public_id", "name", "digest", "old_digest", "old_until"),
-    *("team_id", "scopes", "allowed_models", "expires_at", "enabled", *LIMITS),
+    *("team_id", "scopes", "allowed_models", "expires_at", "enabled", "log_content", *LIMITS),
 )
 
 
@@ -93,7 +93,7 @@ def _team(row: tuple[Any, ...], budgets: _Budgets) -> TeamFacts:
 
 
 def _key(row: tuple[Any, ...], teams: Mapping[int, TeamFacts], budgets: _Budgets) -> KeyFacts:
-    pk, public_id, name, digest, old_digest, old_until, team, scopes, models, expires_at, enabled, *limits = row
+    pk, public_id, name, digest, old_digest, old_until, team, scopes, models, expires_at, enabled, logs, *limits = row
     return KeyFacts(
         pk=pk,
         public_id=public_id,
@@ -108,6 +108,7 @@ def _key(row: tuple[Any, ...], teams: Mapping[int, TeamFacts], budgets: _Budgets
         enabled=bool(enabled),
         limits=Limits(*limits),
         own_budgets=budgets.get(("key", pk), ()),
+        log_content=bool(logs),
     )
 
 

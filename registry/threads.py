@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -96,14 +97,22 @@ class Pool:
         """
         if not gevent_is_patching() or in_pool_thread():
             return function(*args)
-        # gevent prints every exception that leaves a pool's task, so it is carried out as a value and raised here
-        carried = import_module("gevent.util").wrap_errors((Exception,), self._bounded)
         late = OperationalError(f"the database did not answer within {self._total} s")
         with import_module("gevent").Timeout(self._total, late):
-            result = self._pool_of_this_process().apply(carried, (function, *args))
+            result = self._pool_of_this_process().apply(self._carried, (function, *args))
         if isinstance(result, Exception):
             raise result
         return result  # type: ignore[no-any-return]
+
+    def _carried(self, function: Callable[[*Ts], T], *args: *Ts) -> T | Exception:
+        """Return what came of it; an exception that left a task would be printed by gevent."""
+        result: T | Exception = import_module("gevent.util").wrap_errors((Exception,), self._bounded)(function, *args)
+        fault: BaseException | None = result if isinstance(result, BaseException) else None
+        while fault is not None:
+            # what the frames hold goes here: a cursor that the hub let go would wait for this thread's next statement
+            traceback.clear_frames(fault.__traceback__)
+            fault = fault.__cause__ or fault.__context__
+        return result
 
     def _bounded(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         with bounds.of_this_thread(self._statement):

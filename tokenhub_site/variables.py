@@ -161,6 +161,9 @@ WHOLE: Final[Mapping[str, Number[int]]] = {
     "TOKENHUB_MAX_JSON_DEPTH": Number(default=100, lowest=1, highest=_DEPTH, unit="levels"),
     "SECURE_HSTS_SECONDS": Number(default=0, lowest=0, highest=2**31 - 1, unit="seconds"),
     "TOKENHUB_KEEP_CALLS_DAYS": Number(default=0, lowest=0, highest=36_500, unit="days"),
+    # there is no "for ever": what people said is not kept by oversight
+    "TOKENHUB_KEEP_CONTENT_DAYS": Number(default=30, lowest=1, highest=36_500, unit="days"),
+    "TOKENHUB_CONTENT_MAX_BYTES": Number(default=256 * 1024, lowest=1, highest=8 * 1024**2, unit="bytes"),
     "WEB_CONCURRENCY": Number(default=len(os.sched_getaffinity(0)), lowest=1, highest=1024, unit="processes"),
     "TOKENHUB_WORKER_CONNECTIONS": Number(default=10_000, lowest=1, highest=1_000_000, unit="connections"),
     "TOKENHUB_KEEPALIVE_SECONDS": Number(default=75, lowest=1, highest=_DAY, unit="seconds"),

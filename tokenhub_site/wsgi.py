@@ -8,6 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
 application = get_wsgi_application()
 
 from accounts import picture as accounts  # noqa: E402 - models exist only once Django is set up
+from accounts.contents import contents  # noqa: E402
 from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
 from accounts.repeats import repeats  # noqa: E402
@@ -22,6 +23,8 @@ ledger.poll.start()
 leases.poll.start()
 throttle.poll.start()
 repeats.poll.start()
+contents.poll.start()
 drain.at_end(ledger.finish)
+drain.at_end(contents.finish)
 board.poll.start()
 probing.poll.start()

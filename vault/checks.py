@@ -68,7 +68,7 @@ def check_database(databases: Sequence[str] | None = None, **_: Any) -> list[Che
 
 def _closed(ring: Ring) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    for resting in everything():
+    for resting in everything(with_bulk=False):
         try:
             resting.open(ring)
         except Unopenable as reason:

@@ -27,6 +27,8 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _KEY_ID: Final = re.compile("[0-9a-f]{8}")
 _VERSION: Final = "v1"
+BEGINNING: Final = 12
+"""How many characters of a sealed text name its version and its key."""
 KEY_VARIABLE: Final = "TOKENHUB_ENCRYPTION_KEY"
 KEY_FILE_VARIABLE: Final = f"{KEY_VARIABLE}_FILE"
 NAMED_VARIABLE: Final = "TOKENHUB_KEY_VARIABLE"
@@ -85,6 +87,13 @@ def generate_key() -> str:
 def sealed_under(sealed: str) -> str:
     """Return the id of the key that a text was sealed under; raises `Unopenable` for what is no sealed text."""
     return _parts(sealed)[0]
+
+
+def key_named_in(beginning: str) -> str:
+    """Return the id of the key that the first `BEGINNING` characters of a sealed text name; empty where they do not."""
+    version, _, rest = beginning.partition(".")
+    key_id = rest.removesuffix(".")
+    return key_id if version == _VERSION and _KEY_ID.fullmatch(key_id) and rest != key_id else ""
 
 
 def is_sealed(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.apps import apps
 from django.core import checks
@@ -170,6 +170,9 @@ class EncryptedTextField(_TextField):
 
 class SealedRow(models.Model):
     """A row with sealed fields, which are read again without being opened."""
+
+    is_bulk: ClassVar[bool] = False
+    """Whether there may be gigabytes of such rows, so that no start opens all of them to see whether it can."""
 
     class Meta:
         abstract = True

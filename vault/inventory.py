@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Model, QuerySet
+from django.db.models.functions import Substr
 
-from vault.crypto import Ring, Unopenable, sealed_under
+from vault.crypto import BEGINNING, Ring, key_named_in, sealed_under
 from vault.fields import EncryptedTextField, Sealed, encrypted_fields
+
+_AT_A_TIME: Final = 100
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,32 @@ def texts_in(field: EncryptedTextField, *, after: Any = None, limit: int | None 
     return [Resting(field, pk, sealed) for pk, sealed in rows.values_list("pk", field.attname)[:limit]]
 
 
-def everything() -> Iterator[Resting]:
-    """Yield what rests in every field of the project; before a migration, in those that have their tables."""
+def _fields() -> list[EncryptedTextField]:
+    """Return the fields of the project; before a migration, those that have their tables."""
     tables = set(connection.introspection.table_names())
-    for field in encrypted_fields():
-        if field.model._meta.db_table in tables:  # noqa: SLF001 - Django's public name for it
-            yield from texts_in(field)
+    return [field for field in encrypted_fields() if field.model._meta.db_table in tables]  # noqa: SLF001 - as above
+
+
+def everything(*, with_bulk: bool = True) -> Iterator[Resting]:
+    """Yield what rests in every field of the project, a few rows at a time; without bulk, not in bulky rows."""
+    for field in _fields():
+        after = None
+        while (with_bulk or not getattr(field.model, "is_bulk", False)) and (
+            texts := texts_in(field, after=after, limit=_AT_A_TIME)
+        ):
+            yield from texts
+            after = texts[-1].pk
 
 
 def keys_in_use() -> Counter[str]:
-    """Return how many texts rest under each key, by its id; what is no sealed text counts under none."""
+    """Return how many texts rest under each key, by its id; what is no sealed text counts under none.
+
+    Only the beginnings are read: there may be gigabytes of texts.
+    """
     found: Counter[str] = Counter()
-    for resting in everything():
-        try:
-            found[resting.key_id] += 1
-        except Unopenable:
-            continue
+    for field in _fields():
+        beginnings = rows_of(field).annotate(beginning=Substr(field.attname, 1, BEGINNING)).order_by()
+        for beginning, number in beginnings.values_list("beginning").annotate(Count("pk")):
+            if key_id := key_named_in(beginning or ""):
+                found[key_id] += number
     return found

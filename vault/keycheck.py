@@ -40,6 +40,8 @@ def register(ring: Ring) -> None:
     """
     with transaction.atomic():
         verify(ring)
+        if not set(ring.ids) - set(KeyCheck.objects.values_list("key_id", flat=True)):
+            return  # as at most starts: what rests need not be looked through
         for key_id in _needed(ring).intersection(ring.ids):
             KeyCheck.objects.get_or_create(key_id=key_id, defaults={"value": ring.check_value(key_id)})
 

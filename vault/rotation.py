@@ -8,6 +8,8 @@ from vault.crypto import Ring, Unopenable
 from vault.fields import EncryptedTextField, Sealed, encrypted_fields
 from vault.inventory import Resting, keys_in_use, rows_of, texts_in
 
+_BULK_AT_A_TIME = 10  # each may be of some megabytes
+
 
 @dataclass
 class Batch:
@@ -59,6 +61,8 @@ def reseal(resting: Resting, ring: Ring) -> bool:
 
 def _batches(encrypted: EncryptedTextField, size: int) -> Iterator[list[Resting]]:
     after = None
+    if getattr(encrypted.model, "is_bulk", False):
+        size = min(size, _BULK_AT_A_TIME)
     while texts := texts_in(encrypted, after=after, limit=size):
         yield texts
         after = texts[-1].pk

@@ -22,9 +22,10 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
+from accounts.contents import Content
 from accounts.facts import KeyFacts
 from accounts.models import Scope
-from gateway import accounting, beside, idempotency, journal, policy
+from gateway import accounting, beside, idempotency, journal, overhearing, policy
 from gateway.authentication import ClientKeys
 from gateway.errors import (
     CallerLeft,
@@ -68,6 +69,7 @@ class GatewayView(APIView):
     call: Call
     key: KeyFacts | None = None
     claim: idempotency.Claim | None = None
+    content: Content | None = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -145,6 +147,8 @@ class GatewayView(APIView):
             accounting.ended(self.call)
             if self.claim:
                 self.claim.settle(response)
+            if self.content is not None:
+                overhearing.answered(self.content, response.content)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def answer_headers(self) -> dict[str, str]:
@@ -211,6 +215,8 @@ class GenerationView(GatewayView, Generic[A]):
         """Answer a request, or raise why not."""
         self.call.is_booked = self.is_booked
         raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
+        if self.key and self.key.log_content and self.is_booked:
+            self.content = overhearing.begun(self.call, raw)
         understood = self._understood_and_prepared if beside.is_large(raw) else self._understood
         asked = beside.run(raw, understood, raw)
         self.call.stream, self.call.explain = asked.stream, asked.policy.explain
@@ -263,8 +269,9 @@ class GenerationView(GatewayView, Generic[A]):
 
     def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
         has_parts = self.thinks(asked)
+        events = EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts)
         return StreamingHttpResponse(
-            EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts),
+            events if self.content is None else overhearing.Overheard(events, self.content),
             content_type="text/event-stream; charset=utf-8",
             headers=self.answer_headers() | _STREAM_HEADERS,
         )

@@ -193,3 +193,25 @@ def test_a_keeper_reads_while_another_process_holds_the_write_lock(tmp_path: Pat
         assert keeper.current().models[0].weight == 3
     """
     under_gevent(textwrap.dedent(KEEPER) + textwrap.dedent(script), tmp_path / "db")
+
+
+def test_what_a_failed_task_held_is_freed_in_its_thread() -> None:
+    under_gevent("""
+        freed = []
+        class Held:
+            def __del__(self):
+                freed.append(ident())
+        def fail():
+            held = Held()
+            try:
+                raise KeyError("inner")
+            except KeyError as reason:
+                raise ValueError("outer") from reason
+        try:
+            run(fail)
+        except ValueError as error:
+            assert freed and freed[0] != ident(), freed
+            assert error.__traceback__ is not None
+        else:
+            raise AssertionError("nothing was raised")
+    """)

@@ -44,6 +44,7 @@ class Command(BaseCommand):
             parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar=short, help=f"{about}; no bound")
         parser.add_argument("--budget-usd", type=Decimal, metavar="5", help="US dollars that it may spend; no bound")
         parser.add_argument("--budget-period", choices=Period.values, help="how long that is to last (monthly)")
+        parser.add_argument("--log-content", action="store_true", help="keep prompts and answers, sealed; never kept")
         parser.add_argument("--expires", metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never")
 
     def handle(self, **options: Any) -> None:
@@ -60,6 +61,7 @@ class Command(BaseCommand):
     def _make(self, options: dict[str, Any]) -> str:
         limits = {name: options[name] for name in _LIMITS}
         key = ApiKey(name=options["name"], scopes=options["scopes"], allowed_models=options["models"], **limits)
+        key.log_content = options["log_content"]
         if options["team"]:
             key.team = self._team(options["team"])
         if options["expires"]:

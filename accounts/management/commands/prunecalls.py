@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts import durations, pruning
-from accounts.models import Attempt, Call
+from accounts.models import Attempt, Call, CallContent
 
 _LARGEST: Final = 10_000
 _LEAST: Final = timedelta(days=1)  # what is younger may still wait in a spool, and would be booked anew
@@ -18,7 +18,10 @@ _LEAST: Final = timedelta(days=1)  # what is younger may still wait in a spool, 
 class Command(BaseCommand):
     """`prunecalls --older-than 90d [--dry-run] [--batch-size N]`."""
 
-    help = "Delete calls and their attempts; what was spent by day stays, and so do budgets and reports."
+    help = (
+        "Delete calls, their attempts and what was kept of prompts and answers; what was spent by day stays, and so do "
+        "budgets and reports."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--older-than", required=True, metavar="90d", help="of which age: 24h, 90d, 12w")
@@ -42,10 +45,15 @@ class Command(BaseCommand):
             calls = Call.objects.filter(at__lt=before)
             attempts = Attempt.objects.filter(call__at__lt=before)
             self.stdout.write(_told(calls.count(), attempts.count(), f"began before {moment}; nothing was deleted."))
+            contents = CallContent.objects.filter(at__lt=pruning.content_before(before)).count()
+            self.stdout.write(f"Prompts and answers of {contents} calls are old enough as well.")
             return
+        # first, for those without their calls could not be read by anybody
+        contents = sum(_contents(pruning.content_before(before)))
         batches = list(_batches(before, options["batch_size"]))
         calls_deleted, attempts_deleted = map(sum, zip(*batches, strict=True))
         self.stdout.write(_told(calls_deleted, attempts_deleted, f"from before {moment} were deleted."))
+        self.stdout.write(f"Prompts and answers of {contents} calls were deleted.")
 
 
 def _told(calls: int, attempts: int, what: str) -> str:
@@ -59,5 +67,16 @@ def _batches(before: datetime, size: int) -> Iterator[tuple[int, int]]:
         calls, attempts = pruning.prune(before, size)
         yield calls, attempts
         if calls < size:
+            return
+        time.sleep(time.monotonic() - began)
+
+
+def _contents(before: datetime) -> Iterator[int]:
+    """The same for prompts and answers."""
+    while True:
+        began = time.monotonic()
+        deleted = pruning.prune_content(before)
+        yield deleted
+        if deleted < pruning.CONTENT_BATCH:
             return
         time.sleep(time.monotonic() - began)
