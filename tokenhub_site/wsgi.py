@@ -11,7 +11,7 @@ from accounts import picture as accounts  # noqa: E402 - models exist only once 
 from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
 from accounts.repeats import repeats  # noqa: E402
-from gateway import drain, probing  # noqa: E402
+from gateway import drain, probing, webhook  # noqa: E402
 from gateway.throttling import throttle  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
@@ -25,3 +25,4 @@ repeats.poll.start()
 drain.at_end(ledger.finish)
 board.poll.start()
 probing.poll.start()
+webhook.poll.start()
