@@ -136,7 +136,7 @@ class ApiKeyAdmin(OfOwnTeams):
     inlines = [BudgetInline]
     list_display = ["name", "begins_with", "team", "enabled", "expires_at", "scopes_of_it", "models_of_it"]
     list_editable = ["enabled"]
-    list_filter = ["team", "enabled"]
+    list_filter = [("team", admin.RelatedOnlyFieldListFilter), "enabled"]  # of those that somebody may see
     list_select_related = ["team"]
     search_fields = ["name", "public_id", "team__name", "note"]
     readonly_fields = ["begins_with", "created_at", "rotated_at", "old_until"]

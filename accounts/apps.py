@@ -1,7 +1,7 @@
 """The accounts app."""
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, post_save
 
 
 class AccountsConfig(AppConfig):
@@ -12,6 +12,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what needs the models, which exist only from here on."""
-        from accounts import picture  # noqa: PLC0415
+        from accounts import budget_warnings, picture  # noqa: PLC0415
+        from accounts.models import Budget  # noqa: PLC0415
 
         post_migrate.connect(picture.watch.install, sender=self, dispatch_uid="accounts.stamp")
+        post_save.connect(budget_warnings.edited, sender=Budget, dispatch_uid="accounts.budget_warnings")

@@ -6,6 +6,7 @@ teams may be deleted while their calls stay, so nothing here is a constraint on 
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.db import models
@@ -184,6 +185,32 @@ class BudgetUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.budget} from {self.start}"
+
+
+class BudgetWarning(models.Model):
+    """One mark that a budget has passed in a period: said once, and kept until a webhook has taken it or nobody will.
+
+    What was spent and the amount are those of the moment, so that each try to deliver it says the same.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    use = models.ForeignKey(BudgetUse, on_delete=models.CASCADE, related_name="warnings")
+    percent = models.PositiveSmallIntegerField()
+    spent_micro = models.PositiveBigIntegerField()
+    amount_micro = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    due_at = models.FloatField(
+        null=True, help_text="When it is to be delivered next, in unix seconds; none where that is over."
+    )
+    tries = models.PositiveIntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["at"]
+        indexes = [models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="warning_due")]
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of the {self.use}"
 
 
 class Reservation(models.Model):

@@ -15,6 +15,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 
+from accounts import budget_warnings
 from accounts.entries import CallEntry
 from accounts.facts import BudgetFacts
 from accounts.models import Budget, BudgetUse, Period, Reservation, Spend
@@ -72,7 +73,7 @@ def sweep(now: float) -> None:
 def charge(entries: Sequence[CallEntry]) -> None:
     """Charge calls that have just been inserted to the budgets of their keys and teams, and free what was reserved.
 
-    To be called in the transaction that books them.
+    Marks that a budget passes by it are told. To be called in the transaction that books them.
     """
     freed = _taken(Reservation.objects.filter(request_id__in=[entry.id for entry in entries]))
     spent: Counter[int] = Counter()
@@ -83,8 +84,9 @@ def charge(entries: Sequence[CallEntry]) -> None:
                 by_owner[kind, pk].append(entry)
     for budget in _of_owners(by_owner):
         owner = ("key", budget.key_id) if budget.key_id is not None else ("team", budget.team_id or 0)
-        spent += _spent_of(budget, by_owner[owner])
+        spent.update(_spent_of(budget, by_owner[owner]))  # and not `+=`, which forgets the rows with 0
     _apply(freed=freed, spent=spent)
+    budget_warnings.look(spent)
 
 
 def _spent_of(budget: Budget, entries: Iterable[CallEntry]) -> Counter[int]:
@@ -96,7 +98,7 @@ def _spent_of(budget: Budget, entries: Iterable[CallEntry]) -> Counter[int]:
     with suppress(BudgetGone):
         told = {_use_from(budget.pk, Period(budget.period), start): amount for start, amount in sorted(sums.items())}
     # a new row begins with what the books say, which hold these calls already
-    return Counter({use.pk: amount for (use, is_new), amount in told.items() if not is_new})
+    return Counter({use.pk: 0 if is_new else amount for (use, is_new), amount in told.items()})
 
 
 def _apply(*, freed: Mapping[int, int], spent: Mapping[int, int]) -> None:

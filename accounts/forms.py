@@ -45,7 +45,7 @@ class BudgetFields(forms.ModelForm[Budget]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.amount_micro is not None:
-            self.initial["amount_usd"] = Decimal(self.instance.amount_micro) / MICRO
+            self.initial["amount_usd"] = self.instance.amount_usd
 
     def clean(self) -> dict[str, Any]:
         """Put the amount into the row, which has it in micro-dollars."""

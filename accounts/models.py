@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, Self
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from accounts.books import Attempt, BudgetUse, Call, LimitWindow, Price, Reservation, Spend
+from accounts.books import Attempt, BudgetUse, BudgetWarning, Call, LimitWindow, Price, Reservation, Spend
 from accounts.kept import CallContent, KeptAnswer
 from registry.validators import validate_names
 from vault.fields import EncryptedTextField, SealedRow
@@ -29,6 +30,7 @@ __all__ = [
     "Attempt",
     "Budget",
     "BudgetUse",
+    "BudgetWarning",
     "Call",
     "CallContent",
     "KeptAnswer",
@@ -219,6 +221,11 @@ class Budget(models.Model):
     def __str__(self) -> str:
         owner = f"team {self.team}" if self.team_id else f"key {self.key.name if self.key else '-'}"
         return f"{self.get_period_display()} budget of {owner}"
+
+    @property
+    def amount_usd(self) -> Decimal:
+        """The amount as people give it."""
+        return Decimal(self.amount_micro) / MICRO
 
 
 class Pepper(SealedRow):

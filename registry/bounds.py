@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from psycopg import OperationalError
 
 _LOCK_SECONDS: Final = 10.0  # in threads whose statements may take as long as they like
 _SPARE_SECONDS: Final = 0.5  # that the server has to say by itself that it took too long
@@ -35,24 +34,28 @@ def bind(connection: BaseDatabaseWrapper, **_: object) -> None:
     if statement is None or connection.vendor != "postgresql":
         return
     if statement:
-        _give_up_after(connection.connection, statement + _SPARE_SECONDS)
+        _give_up_after(connection, statement + _SPARE_SECONDS)
     milliseconds = [str(round(1000 * each)) for each in (statement, statement or _LOCK_SECONDS)]
     with connection.cursor() as cursor:
         told = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
         cursor.execute(told, milliseconds)
 
 
-def _give_up_after(raw: Any, seconds: float) -> None:
+def _give_up_after(connection: Any, seconds: float) -> None:
     """Let every exchange with a server end: one that hangs and keeps the line open is noticed by nothing else."""
+    raw = connection.connection
     wait: Callable[..., Any] = raw.wait
+    late: type[Exception] = connection.Database.OperationalError
 
     def bounded(exchange: Generator[Any, Any, Any], *args: Any, **more: Any) -> Any:
-        return wait(_ending(exchange, time.monotonic() + seconds, raw), *args, **more)
+        return wait(_ending(exchange, time.monotonic() + seconds, raw, late), *args, **more)
 
     raw.wait = bounded
 
 
-def _ending(exchange: Generator[Any, Any, Any], ends: float, raw: Any) -> Generator[Any, Any, Any]:
+def _ending(
+    exchange: Generator[Any, Any, Any], ends: float, raw: Any, late: type[Exception]
+) -> Generator[Any, Any, Any]:
     """Go through an exchange, to which psycopg comes back ten times a second, until it is over or too late."""
     try:
         wanted = next(exchange)
@@ -60,7 +63,7 @@ def _ending(exchange: Generator[Any, Any, Any], ends: float, raw: Any) -> Genera
             ready = yield wanted
             if not ready and time.monotonic() > ends:
                 raw.close()  # whatever it says later is the answer to nothing
-                raise OperationalError("the server did not answer in time")
+                raise late("the server did not answer in time")
             wanted = exchange.send(ready)
     except StopIteration as done:
         return done.value

@@ -8,8 +8,8 @@ import django_stubs_ext
 import environ
 
 from tokenhub_site.databases import database
-from tokenhub_site.variables import choice, decimal, file, switch, whole
-from vault.crypto import KeyProblem, Ring, ring_from_environment
+from tokenhub_site.variables import choice, decimal, file, switch, webhook, whole
+from vault.crypto import Hidden, KeyProblem, Ring, ring_from_environment
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their parameters
 
@@ -148,6 +148,8 @@ SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
 SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
+TOKENHUB_BUDGET_WEBHOOK = webhook("TOKENHUB_BUDGET_WEBHOOK")
+TOKENHUB_BUDGET_WEBHOOK_SECRET = Hidden(env.str("TOKENHUB_BUDGET_WEBHOOK_SECRET", default=""))
 TOKENHUB_KEEP_CALLS_DAYS = whole("TOKENHUB_KEEP_CALLS_DAYS")
 TOKENHUB_KEEP_CONTENT_DAYS = whole("TOKENHUB_KEEP_CONTENT_DAYS")
 TOKENHUB_CONTENT_MAX_BYTES = whole("TOKENHUB_CONTENT_MAX_BYTES")

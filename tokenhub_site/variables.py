@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -124,6 +125,25 @@ class RedisUrls(Variable[str]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebhookUrl(Variable[str]):
+    """An address that is posted to. It may hold a token and is never told."""
+
+    id: str = "site.E011"
+    default: str = ""
+    hint: str = "Give an address such as https://example.org/hooks/budgets."
+
+    def parse(self, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port or an address in brackets that is none
+            is_address = False
+        if not is_address or parts.fragment or not text.isprintable() or " " in text:
+            raise Unfit("is not an address of HTTP or HTTPS")
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadableFile(Variable[str]):
     """The path of a file, which is to be there."""
 
@@ -203,6 +223,7 @@ CHOICES: Final[Mapping[str, Choice]] = {
     # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
 }
+WEBHOOKS: Final[Mapping[str, WebhookUrl]] = {"TOKENHUB_BUDGET_WEBHOOK": WebhookUrl()}
 FILES: Final[Mapping[str, ReadableFile]] = {
     "TOKENHUB_CA_BUNDLE": CertificateFile(),
     "TOKENHUB_ENV_FILE": ReadableFile(),
@@ -213,8 +234,14 @@ TABLE: Final[Mapping[str, Variable[Any]]] = {
     **SWITCHES,
     **CHOICES,
     "REDIS_URL": RedisUrls(),
+    **WEBHOOKS,
     **FILES,
 }
+
+
+def webhook(name: str) -> str:
+    """Return an address from the environment, empty where it says nothing or what a check refuses."""
+    return _read(name, WEBHOOKS[name])
 
 
 def file(name: str) -> str:

@@ -12,7 +12,7 @@ from accounts.contents import contents  # noqa: E402
 from accounts.leases import leases  # noqa: E402
 from accounts.ledger import ledger  # noqa: E402
 from accounts.repeats import repeats  # noqa: E402
-from gateway import drain, probing  # noqa: E402
+from gateway import drain, probing, webhook  # noqa: E402
 from gateway.throttling import throttle  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
@@ -28,3 +28,4 @@ drain.at_end(ledger.finish)
 drain.at_end(contents.finish)
 board.poll.start()
 probing.poll.start()
+webhook.poll.start()

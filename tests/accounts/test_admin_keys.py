@@ -219,3 +219,14 @@ def test_a_lead_takes_no_key_back_that_has_left(lead: Client) -> None:
     assert lead.post(old, {"name": "mine", "team": str(Team.objects.get(name="search").pk)}).status_code in {403, 404}
     key.refresh_from_db()
     assert (key.name, key.team) == ("app", Team.objects.get(name="ads"))
+
+
+def test_the_filters_name_no_other_team(lead: Client) -> None:
+    for name in ("search", "ads"):
+        a_key(f"of {name}", team=Team.objects.get(name=name))
+    second = a_team("second")
+    second.leads.add(User.objects.get(username="lead"))
+    a_key("of second", team=second)
+    html = text(lead, KEYS)
+    assert "?team__id__exact=" in html  # there is a filter
+    assert (">search<" in html, ">second<" in html, ">ads<" in html) == (True, True, False)
