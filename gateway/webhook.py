@@ -31,17 +31,15 @@ SIGNATURE_HEADER: Final = "X-TokenHub-Signature"
 _SECONDS: Final = 10.0  # for one delivery; less than `budget_warnings.HOLD_SECONDS`
 _POLL_SECONDS: Final = 1.0
 
-_pool = threads.Pool(1)
-
 
 def look() -> None:
     """Deliver what is due, one after the other. An outage of the database is told by the ledger."""
     with suppress(DatabaseFault), closing(Transport()) as transport:
-        while (due := _pool.run(budget_warnings.claim, time.time())) is not None:
+        while (due := threads.run(budget_warnings.claim, time.time())) is not None:
             if reason := deliver(due, transport):
-                _pool.run(budget_warnings.failed, due, reason, time.time())
+                threads.run(budget_warnings.failed, due, reason, time.time())
             else:
-                _pool.run(budget_warnings.delivered, due)
+                threads.run(budget_warnings.delivered, due)
 
 
 def deliver(due: Due, transport: Transport) -> str:
