@@ -65,6 +65,10 @@ def _spool(*, repair: bool) -> list[Difference]:
             names = ", ".join(path.name for path in paths)
             told = f"spool: {missing} of {len(ids)} calls in {names} are not booked, and no worker holds it"
             found.append(Difference(told, "booked" if repair else ""))
+    found += [
+        Difference(f"spool: the calls of a file are not booked, for it cannot be read: {told}")
+        for told in spool.unreadable(settings.TOKENHUB_DATA_DIR / "spool")
+    ]
     aside = settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl"
     if aside.exists():
         lines = len(aside.read_bytes().splitlines())

@@ -195,6 +195,7 @@ class Ledger:
         self._pool = threads.Pool(1, statement=60.0)
         self._rounds = 0
         self._has_old = False
+        self._unreadable: list[str] = []
 
     def move(self) -> None:
         """Bring what waits into the books, in a thread; an outage is told once and costs nothing but time."""
@@ -237,6 +238,10 @@ class Ledger:
 
     def adopt(self) -> None:
         """Book what workers left behind that are no more, and remove their files. Raises django.db.Error."""
+        unreadable = spool.unreadable(settings.TOKENHUB_DATA_DIR / "spool")
+        if unreadable and unreadable != self._unreadable:
+            logger.error("files of the spool cannot be read, so their calls are not booked: %s", "; ".join(unreadable))
+        self._unreadable = unreadable
         for paths in spool.orphans(settings.TOKENHUB_DATA_DIR / "spool"):
             book_files(paths)
 
@@ -258,9 +263,13 @@ def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
         if len(entries) > 1:
             return sum(_book_or_set_aside([entry]) for entry in entries)
         logger.error("call %s cannot be booked, and is set aside: %s", entries[0].id, one_line(error))
-        with (settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl").open("ab") as file:
-            file.write(entries[0].line())
+        _set_aside(entries[0].line())
         return 0
+
+
+def _set_aside(lines: bytes) -> None:
+    with (settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl").open("ab") as file:
+        file.write(lines)
 
 
 def book_files(paths: Sequence[Path]) -> None:
@@ -273,6 +282,9 @@ def book_files(paths: Sequence[Path]) -> None:
         booked = _book_or_set_aside(entries[start : start + _BATCH])
         if booked:
             logger.warning("%d calls were booked that a worker had left behind", booked)
+    if odd := spool.odd_lines(*paths):
+        logger.error("%d lines of %s are no calls, and are set aside", len(odd), ", ".join(path.name for path in paths))
+        _set_aside(b"\n".join([*odd, b""]))
     for path in paths:
         path.unlink()
 

@@ -27,6 +27,7 @@ _SEGMENT_BYTES: Final = 4 * 1024 * 1024
 _SEGMENT_SECONDS: Final = 3600.0
 _MOST_WAITING: Final = 50_000  # entries in memory; what is beyond is on disk only, and read from there
 _SUFFIX: Final = ".spool"
+_TRIAL_BYTES: Final = 64 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +62,7 @@ class Spool:
         """Why nothing can be written now; empty while all is well."""
         self.dropped = 0
         """Calls that were neither written nor kept."""
+        self._is_proved = False
 
     @property
     def depth(self) -> int:
@@ -114,7 +116,12 @@ class Spool:
         return late
 
     def sync(self) -> None:
-        """Have the disk keep what was written; called every moment in a thread, so that many calls share one wait."""
+        """Have the disk keep what was written; called every moment in a thread, so that many calls share one wait.
+
+        At the start, and as long as a write has failed, it finds out as well whether one would succeed.
+        """
+        if self.fault or not self._is_proved:
+            self._prove()
         with suppress(OSError, IndexError):
             newest = self._segments[-1]
             os.fdatasync(newest.descriptor)
@@ -147,10 +154,25 @@ class Spool:
             return False
         segment.is_torn = False
         segment.owed.add(entry.id)
+        self._succeed()
+        return True
+
+    def _prove(self) -> None:
+        self._is_proved = True
+        trial = self._folder / f"{os.getpid()}.trial"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            trial.write_bytes(bytes(_TRIAL_BYTES))
+            trial.unlink()
+        except OSError as error:
+            self._fail(error)
+        else:
+            self._succeed()
+
+    def _succeed(self) -> None:
         if self.fault:
             logger.warning("calls can be written to the spool again")
             self.fault = ""
-        return True
 
     def _current(self) -> _Segment:
         if not self._segments or self._segments[-1].is_over():
@@ -192,7 +214,7 @@ def held(path: Path) -> Iterator[bool]:
     """Hold a file that was left behind; yields whether nobody else does."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # it is gone, or is none of ours: see `unreadable`
         yield False
         return
     try:
@@ -204,6 +226,19 @@ def held(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def unreadable(folder: Path) -> list[str]:
+    """Return a text for each file that nobody here can read, such as one that another account left."""
+    found = []
+    for path in left_behind(folder):
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found.append(f"{path.name}: {error.strerror}")
+    return found
+
+
 def orphans(folder: Path) -> Iterator[list[Path]]:
     """Yield the files of each worker that is no more, the oldest first; they are held until the next are asked for."""
     for _, files in groupby(left_behind(folder), key=lambda path: path.name.partition("-")[0]):
@@ -213,15 +248,19 @@ def orphans(folder: Path) -> Iterator[list[Path]]:
 
 
 def read(*paths: Path) -> list[CallEntry]:
-    """Return the last that files say of each call, in their order; lines that are none are logged and passed over."""
-    return list({entry.id: entry for path in paths for entry in _entries(path)}.values())
+    """Return the last that files say of each call, in their order; lines that are none are passed over."""
+    lines = (each for path in paths for each in _lines(path) if isinstance(each, CallEntry))
+    return list({entry.id: entry for entry in lines}.values())
 
 
-def _entries(path: Path) -> Iterator[CallEntry]:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line:
-            continue
+def odd_lines(*paths: Path) -> list[bytes]:
+    """Return the lines that are no entries, such as the rest of a write that was cut off."""
+    return [each for path in paths for each in _lines(path) if isinstance(each, bytes)]
+
+
+def _lines(path: Path) -> Iterator[CallEntry | bytes]:
+    for line in filter(None, path.read_bytes().splitlines()):
         try:
             yield CallEntry.read(line)
-        except Unreadable as reason:
-            logger.error("line %d of %s cannot be booked: %s", number, path.name, reason)
+        except Unreadable:
+            yield line

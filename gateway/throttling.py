@@ -14,7 +14,7 @@ from redis import RedisError
 
 from accounts import limit_stores
 from accounts.facts import KeyFacts
-from accounts.limits import CONCURRENT, LEASE_SECONDS, REQUESTS, Subject, Verdict
+from accounts.limits import CONCURRENT, LEASE_SECONDS, REQUESTS, TOKENS, Subject, Verdict
 from gateway.errors import LimitReached, Unavailable
 from registry import threads
 from registry.keeper import one_line
@@ -54,8 +54,7 @@ class Throttle:
         """
         admission = self.count(_subjects(key), request, tokens)
         if admission is not None and admission.verdict.refused_by is not None:
-            told = f"The limit of {limit_of(admission.verdict)} of {admission.verdict.refused_by.label} is reached."
-            raise LimitReached(told, retry_after=admission.verdict.retry_after, headers=headers(admission.verdict))
+            raise _refusal(admission.verdict, admission.verdict.refused_by, tokens)
         return admission
 
     def count(self, subjects: Sequence[Subject], request: str, tokens: int) -> Admission | None:
@@ -124,6 +123,14 @@ class Throttle:
         if self._away_until:
             logger.warning("limits can be checked again")
         self._away_until = 0.0
+
+
+def _refusal(verdict: Verdict, subject: Subject, tokens: int) -> LimitReached:
+    if verdict.kind == TOKENS and tokens > (subject.limits.tpm or 0):
+        told = f"This request is of about {tokens} tokens, more than the {limit_of(verdict)} of {subject.label}."
+        return LimitReached(told, retry_after=None, headers=headers(verdict) | {"x-should-retry": "false"})
+    told = f"The limit of {limit_of(verdict)} of {subject.label} is reached."
+    return LimitReached(told, retry_after=verdict.retry_after, headers=headers(verdict))
 
 
 def _subjects(key: KeyFacts) -> list[Subject]:

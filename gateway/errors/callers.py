@@ -77,13 +77,17 @@ class BudgetExceeded(CallerError):
 
 
 class LimitReached(CallerError):
-    """A limit of the caller's key or its team is reached; `headers` tell what is left and when more will be."""
+    """
+    A limit of the caller's key or its team is reached; `headers` tell what is left and when more will be.
+
+    `retry_after` is None where it will never be enough.
+    """
 
     status = 429
     code = "rate_limit_exceeded"
     kind = "rate_limit_error"
 
-    def __init__(self, message: str, *, retry_after: float, headers: Mapping[str, str]) -> None:
+    def __init__(self, message: str, *, retry_after: float | None, headers: Mapping[str, str]) -> None:
         super().__init__(message, retry_after=retry_after)
         self.headers = headers
 

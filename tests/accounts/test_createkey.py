@@ -51,7 +51,16 @@ def test_a_model_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--name", ""], "name: This field cannot be blank."),
+        *((["--name", text], "argument --name: it is empty") for text in ("", "   ")),
+        (["--name", "two\nlines"], "argument --name: it has characters that cannot be shown"),
+        (["--name", "\udcff"], "argument --name: it has characters that cannot be shown"),
+        *((["--name", "a", "--scopes", text], "argument --scopes: it names nothing") for text in ("", " , ")),
+        (["--name", "a", "--models", ""], "argument --models: it names nothing"),
+        (["--name", "a", "--team", ""], "argument --team: it is empty"),
+        (["--name", "a", "--expires", ""], "argument --expires: it is empty"),
+        (["--name", "a", "--expires", "0d"], "--expires: 0d is over already."),
+        (["--name", "a", "--expires", "2020-01-01"], "--expires: 2020-01-01 is over already."),
+        (["--name", "a", "--expires", "\u0663d"], "--expires: "),
         (["--name", "x" * 101], "name: "),
         (["--name", "a", "--scopes", "chat,all"], "scopes: Unknown: all."),
         (["--name", "a", "--scopes", "chat,chat"], "scopes: The scopes name something twice."),

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from accounts import budgets, spool
+from accounts import audit, budgets, spool
 from accounts.ledger import Ledger, book
 from accounts.models import Attempt, Budget, Call, Price, Spend
 from accounts.picture import read_picture
@@ -149,6 +149,24 @@ def test_the_last_word_on_a_call_counts_in_whichever_file_it_is(folder: Path, mo
     call = Call.objects.get()
     assert (call.status, call.output) == (499, 2)
     assert spool.left_behind(folder) == []
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_the_books(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dead = Spool(folder)
+    dead.append(a_call("req_1"))
+    (file,) = spool.left_behind(folder)
+    dead.close()
+    with file.open("ab") as end:
+        end.write(b"no call\n")
+    (folder / "1-1.spool").mkdir()
+    owed = Ledger()
+    owed.adopt()
+    owed.adopt()
+    assert [call.request_id for call in Call.objects.all()] == ["req_1"]
+    assert caplog.text.count("1-1.spool: Is a directory") == 1
+    assert (folder / "unbookable.jsonl").read_bytes() == b"no call\n"
+    told = [each.text for each in audit.differences(repair=False, now=0.0)]
+    assert any("cannot be read: 1-1.spool: Is a directory" in text for text in told)
 
 
 def test_what_a_living_worker_writes_is_its_own(folder: Path) -> None:

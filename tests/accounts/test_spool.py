@@ -105,14 +105,14 @@ def test_a_worker_leaves_what_it_could_not_book(written: Spool, tmp_path: Path) 
         assert not is_ours
 
 
-def test_torn_lines_hide_no_others(written: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_torn_lines_hide_no_others(written: Spool, tmp_path: Path) -> None:
     written.append(a_call("req_1"))
     (file,) = files(tmp_path)
     with file.open("ab") as end:
-        end.write(a_call("req_2").line()[:50] + b"\n")
+        end.write((torn := a_call("req_2").line()[:50]) + b"\n")
     written.append(a_call("req_3"))
     assert [entry.id for entry in spool.read(file)] == ["req_1", "req_3"]
-    assert "line 2 of" in caplog.text
+    assert spool.odd_lines(file) == [torn]
 
 
 def test_a_full_disk_costs_no_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,6 +131,18 @@ def test_a_full_disk_costs_no_call(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert [entry.id for entry in written.take(10)] == ["req_1", "req_2", "req_3"]
     assert [entry.id for entry in spool.read(segment.path)] == ["req_1", "req_3"]
     assert written.dropped == 0
+
+
+def test_a_fault_is_over_when_a_write_would_succeed(tmp_path: Path) -> None:
+    way = tmp_path / "spool"
+    way.write_text("in the way")
+    written = Spool(way)
+    written.sync()
+    assert written.fault == "File exists"
+    way.unlink()
+    written.sync()
+    assert written.fault == ""
+    assert list(way.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_tokens_are_limited_by_what_answers_took(running: Gateway) -> None:
     assert "1000 tokens a minute" in refused.json()["error"]["message"]
 
 
+def test_what_is_larger_than_a_limit_is_not_to_be_sent_again(running: Gateway) -> None:
+    refused = ask(running, running.key("--tpm", "50"), model="e", max_tokens=100)
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "false")
+    assert "Retry-After" not in refused.headers
+    assert "more than the 50 tokens a minute of key 'app'" in refused.json()["error"]["message"]
+
+
 def test_requests_at_the_same_time_are_limited(running: Gateway, provider: ScriptedProvider) -> None:
     token = running.key("--concurrent", "1")
     provider.play(Script(chat_stream([" x"] * 10), delay_between_pieces=0.1))

@@ -1,15 +1,17 @@
 """Makes a client key and prints it, alone on a line and this once."""
 
+from argparse import ArgumentTypeError
 from decimal import Decimal
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from accounts import durations, keys
 from accounts.models import MICRO, ApiKey, Budget, Period, Scope, Team
+from registry.keeper import one_line
 from registry.models import Alias, Model
 from vault.crypto import KeyProblem, Unopenable
 
@@ -22,8 +24,20 @@ _LIMITS: Final = {
 }
 
 
+def _said(text: str) -> str:
+    """Return a text of one line; raises `ArgumentTypeError` for an empty one, which is a slip and not "no bound"."""
+    if not text.strip():
+        raise ArgumentTypeError("it is empty: say what, or leave the option out")
+    if not text.isprintable():
+        raise ArgumentTypeError("it has characters that cannot be shown")
+    return text.strip()
+
+
 def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ArgumentTypeError("it names nothing, which would be no bound: say what, or leave the option out")
+    return names
 
 
 class Command(BaseCommand):
@@ -32,8 +46,8 @@ class Command(BaseCommand):
     help = "Make a client key. It is printed alone on stdout and never shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--name", required=True, help="who uses it, and for what")
-        parser.add_argument("--team", help="the team that it belongs to; a new one is made")
+        parser.add_argument("--name", type=_said, required=True, help="who uses it, and for what")
+        parser.add_argument("--team", type=_said, help="the team that it belongs to; a new one is made")
         parser.add_argument(
             "--scopes", type=_listed, default=[], metavar="A,B", help=f"endpoints: {', '.join(Scope.values)}; all"
         )
@@ -45,7 +59,9 @@ class Command(BaseCommand):
         parser.add_argument("--budget-usd", type=Decimal, metavar="5", help="US dollars that it may spend; no bound")
         parser.add_argument("--budget-period", choices=Period.values, help="how long that is to last (monthly)")
         parser.add_argument("--log-content", action="store_true", help="keep prompts and answers, sealed; never kept")
-        parser.add_argument("--expires", metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never")
+        parser.add_argument(
+            "--expires", type=_said, metavar="90d", help="30m, 12h, 90d, 2w or a day such as 2027-01-31; never"
+        )
 
     def handle(self, **options: Any) -> None:
         try:
@@ -54,6 +70,8 @@ class Command(BaseCommand):
         except ValidationError as error:
             faults = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
             raise CommandError(f"No key was made: {faults}") from None
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be used, no key was made: {one_line(error)}") from None
         except (KeyProblem, Unopenable) as problem:
             raise CommandError(f"The vault cannot be used, no key was made: {problem}") from None
         self.stdout.write(token)
@@ -92,9 +110,12 @@ class Command(BaseCommand):
 
     def _moment(self, text: str) -> Any:
         try:
-            return durations.moment(text, timezone.now())
+            moment = durations.moment(text, timezone.now())
         except (ValueError, OverflowError) as error:
             raise CommandError(f"--expires: {error}.") from None
+        if moment <= timezone.now():
+            raise CommandError(f"--expires: {text} is over already.")
+        return moment
 
     def _unknown(self, names: list[str]) -> list[str]:
         known = set(Alias.objects.values_list("name", flat=True))

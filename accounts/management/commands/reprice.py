@@ -15,6 +15,7 @@ from registry.models import Model
 
 _BUCKETS: Final = ("uncached", "output", "cache_read", "cache_write", "cache_write_1h")
 _READ: Final = ("model", "provider", "cost_micro")
+_LAST_DAY: Final = date.max - timedelta(days=1)
 _LINE: Final = "{0:<32} {1:<20} {2:>10} {3:>16} {4:>16}"
 
 
@@ -47,7 +48,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         prices = {row.public_id: reckoned(row) for row in _rows(options["config"]) if row.has_price}
         start = datetime.combine(options["first"], time(), UTC)
-        end = datetime.combine(options["last"], time(), UTC) + timedelta(days=1)
+        end = datetime.combine(min(options["last"], _LAST_DAY), time(), UTC) + timedelta(days=1)
+        if start >= end:
+            raise CommandError("--from is after --to.")
         sums: dict[tuple[str, str], _Sum] = {}
         attempts = Attempt.objects.order_by().filter(call__at__gte=start, call__at__lt=end)
         for model, provider, cost, *buckets in attempts.values_list(*_READ, *_BUCKETS).iterator():
