@@ -6,24 +6,25 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
 from accounts import keys
+from accounts.budget_admin import BudgetAdmin, BudgetInline
 from accounts.call_admin import CallAdmin, PriceAdmin
-from accounts.forms import BudgetFields, KeyEdit, KeyFields, Rotation
-from accounts.models import LIMITS, MICRO, ApiKey, Budget, BudgetUse, Call, Period, Price, Spend, Team
+from accounts.forms import KeyEdit, KeyFields, Rotation
+from accounts.models import LIMITS, ApiKey, Budget, Call, Price, Spend, Team
 from accounts.picture import keeper
 from accounts.report_admin import SpendAdmin
-from accounts.team_admin import SeesOwnTeams, sees_all
+from accounts.team_admin import OfOwnTeams, sees_all
 from registry.forms import MergesEdits
 from registry.row_admin import RowAdmin
 
@@ -38,54 +39,10 @@ _LIMIT_FIELDS: tuple[str, Any] = (
     },
 )
 admin.site.index_template = "accounts/admin_index.html"
+admin.site.register(Budget, BudgetAdmin)
 admin.site.register(Call, CallAdmin)
 admin.site.register(Price, PriceAdmin)
 admin.site.register(Spend, SpendAdmin)
-
-
-class OfOwnTeams(SeesOwnTeams, RowAdmin):  # type: ignore[misc]  # which of them says what is as it was meant
-    """Rows of teams, with their histories."""
-
-    def get_history_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
-        """Return the old versions that somebody may see: those of rows of their teams, and of then."""
-        versions: QuerySet[Any] = super().get_history_queryset(request, *args, **kwargs)
-        return versions if sees_all(request) else self.led(request, versions)
-
-
-class BudgetInline(admin.TabularInline[Budget, Any]):
-    """The budgets of a team or a key; whoever may see its owner may look, whoever manages every team may write."""
-
-    model = Budget
-    form = BudgetFields
-    extra = 0
-    readonly_fields = ["now"]
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """As for the owner."""
-        return True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """For those who manage every team."""
-        return sees_all(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """For those who manage every team."""
-        return sees_all(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """For those who manage every team."""
-        return sees_all(request)
-
-    @admin.display(description="in this period")
-    def now(self, budget: Budget) -> str:
-        """What is spent and reserved."""
-        if not budget.pk:  # the row that the page keeps for a new one
-            return "-"
-        use = BudgetUse.objects.filter(budget=budget.pk, start=Period(budget.period).start(timezone.now())).first()
-        if use is None:
-            return "not used yet"
-        share = 100 * use.spent_micro / budget.amount_micro if budget.amount_micro else 100
-        return f"{use.spent_micro / MICRO:.6f} USD spent ({share:.0f} %), {use.reserved_micro / MICRO:.6f} reserved"
 
 
 @admin.register(Team)
@@ -112,13 +69,31 @@ class TeamAdmin(OfOwnTeams):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Teams with the number of their keys."""
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(key_count=Count("keys", distinct=True))
+        """Teams with the number of their keys, without a GROUP BY: PostgreSQL locks no rows of one, to switch them."""
+        keys_of_it = ApiKey.objects.filter(team=OuterRef("pk")).order_by().values("team")
+        count = Coalesce(Subquery(keys_of_it.annotate(count=Count("pk")).values("count")), 0)
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(key_count=count)
         return rows
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Let nobody make themselves a lead but those who manage every team."""
         return [] if sees_all(request) else ["name", "enabled", "leads", *LIMITS]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """A list in which leads edit nothing: what it edits is read-only on their page."""
+        listed = super().get_changelist_instance(request)
+        if not sees_all(request):
+            listed.list_editable = ()
+        return listed
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """What can be done with many at once; leads switch no team."""
+        found: dict[str, Any] = super().get_actions(request)
+        return found if sees_all(request) else {name: found[name] for name in found if name not in RowAdmin.actions}
+
+    def has_change_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """For those who manage every team: an old version brings back what is read-only for leads."""
+        return sees_all(request) and super().has_change_history_permission(request, obj)
 
     @admin.display(description="keys", ordering="key_count")
     def number_of_keys(self, team: Any) -> int:

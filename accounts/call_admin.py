@@ -20,7 +20,7 @@ from accounts.call_list import Page, Place, newer_than, older_than
 from accounts.models import Attempt, Call, CallContent, Price
 from accounts.spending import key_names, named, short_usd, team_names, usd
 from accounts.statements import decisions_of
-from accounts.team_admin import ReadOnly, SeesOwnTeams, led_by, sees_all
+from accounts.team_admin import ReadOnly, SeesOwnTeams, teams_of
 from vault.crypto import KeyProblem, Unopenable
 
 _A_PAGE: Final = 100
@@ -94,7 +94,7 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
         """The list; Django's own would count the calls, and skip those of all pages before."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        teams = None if sees_all(request) else led_by(request)
+        teams = teams_of(request)
         form = WhichCalls(request.GET, teams)
         page = _page(request, self._parts(form, teams))
         context = {
@@ -103,12 +103,19 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
             "opts": self.opts,
             "media": self.media + form.media,
             "form": form,
-            "lines": _lines(page.calls),
+            "lines": _lines(page.calls, teams),
             "newest": _address(request) if {"before", "after"} & set(request.GET) else "",
             "newer": _address(request, after=page.newer),
             "older": _address(request, before=page.older),
         }
         return TemplateResponse(request, "accounts/call_list.html", context)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return a call that knows who reads it: a key that has left the reader's teams is not named."""
+        call: Any = super().get_object(request, object_id, from_field)
+        if call is not None:
+            call.reader_leads = teams_of(request)
+        return call
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -153,9 +160,9 @@ class CallAdmin(ReadOnly, SeesOwnTeams):
         return f"{call.status} {call.error}".strip()
 
     @admin.display(description="key")
-    def key_of_it(self, call: Call) -> str:
+    def key_of_it(self, call: Any) -> str:
         """Its name, while it is there."""
-        return named(call.key_id, key_names([call.key_id]), none="no key")
+        return named(call.key_id, key_names([call.key_id], call.reader_leads), none="no key")
 
     @admin.display(description="team")
     def team_of_it(self, call: Call) -> str:
@@ -256,8 +263,8 @@ def _address(request: HttpRequest, **place: Place | None) -> str:
     return f"?{urlencode(asked | {name: str(value) for name, value in place.items()})}"
 
 
-def _lines(calls: Sequence[Call]) -> list[dict[str, Any]]:
-    keys, teams = key_names(call.key_id for call in calls), team_names(call.team_id for call in calls)
+def _lines(calls: Sequence[Call], led: Sequence[int] | None) -> list[dict[str, Any]]:
+    keys, teams = key_names((call.key_id for call in calls), led), team_names(call.team_id for call in calls)
     return [
         {
             "call": call,

@@ -46,6 +46,9 @@ class BudgetFields(forms.ModelForm[Budget]):
         super().__init__(*args, **kwargs)
         if self.instance.amount_micro is not None:
             self.initial["amount_usd"] = self.instance.amount_usd
+        # periods of two kinds may start on one day, and have one row of use then
+        if self.instance.pk and "period" in self.fields:
+            self.fields["period"].disabled = True
 
     def clean(self) -> dict[str, Any]:
         """Put the amount into the row, which has it in micro-dollars."""
@@ -53,6 +56,17 @@ class BudgetFields(forms.ModelForm[Budget]):
         if "amount_usd" in given:
             self.instance.amount_micro = int(given["amount_usd"] * MICRO)
         return given
+
+
+class BudgetEdit(MergesEdits, BudgetFields):
+    """A budget that exists already."""
+
+    def clean(self) -> dict[str, Any]:
+        """Merge, and put the amount into the row of now."""
+        merged = super().clean()
+        if "amount_usd" in merged:
+            self.instance.amount_micro = int(merged["amount_usd"] * MICRO)
+        return merged
 
 
 class Rotation(forms.Form):

@@ -1,7 +1,7 @@
 """The report on what was spent: a page of the admin with a chart, and the same table as CSV."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
@@ -20,7 +20,7 @@ from accounts.charts import Chart, columns
 from accounts.models import MICRO, Spend
 from accounts.periods import Days
 from accounts.spending import Spent, added_up, key_names, named, team_names, total, usd
-from accounts.team_admin import ReadOnly, led_by, sees_all
+from accounts.team_admin import ReadOnly, teams_of
 from registry import threads
 
 _MOST_LINES: Final = 200
@@ -67,7 +67,7 @@ class SpendAdmin(ReadOnly, admin.ModelAdmin[Spend]):
             "address": request.GET.urlencode(),
         }
         if form.is_valid():
-            lines = _lines(rows, form.cleaned_data["by"])
+            lines = _lines(rows, form.cleaned_data["by"], teams_of(request))
             context |= {
                 "by": form.cleaned_data["by"],
                 "lines": lines[:_MOST_LINES],
@@ -86,7 +86,7 @@ class SpendAdmin(ReadOnly, admin.ModelAdmin[Spend]):
         by = form.cleaned_data["by"]
         days = _days(form)
         return StreamingHttpResponse(
-            _written([by, *_HEAD], _lines(rows, by)),
+            _written([by, *_HEAD], _lines(rows, by, teams_of(request))),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="spend-by-{by}-{days.first}-{days.last}.csv"'},
         )
@@ -96,7 +96,8 @@ class SpendAdmin(ReadOnly, admin.ModelAdmin[Spend]):
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = WhichSpend(request.GET)
-        rows = Spend.objects.all() if sees_all(request) else Spend.objects.filter(team_pk__in=led_by(request))
+        teams = teams_of(request)
+        rows = Spend.objects.all() if teams is None else Spend.objects.filter(team_pk__in=teams)
         if form.is_valid():
             rows = rows.filter(day__range=(form.cleaned_data["start"], form.cleaned_data["end"]))
         return rows, form
@@ -110,14 +111,15 @@ def _faults(form: WhichSpend) -> list[str]:
     return [f"{name}: {' '.join(map(str, texts))}" for name, texts in form.errors.items()]
 
 
-def _lines(rows: QuerySet[Spend], by: str) -> list[Line]:
-    """Return the lines of a report: days in their order, all others by what they cost."""
+def _lines(rows: QuerySet[Spend], by: str, teams: Collection[int] | None) -> list[Line]:
+    """Return the lines of a report for whom leads some teams (None: all): days in order, others by what they cost."""
     found = [(value, spent) for (value,), spent in added_up(rows, [_FIELDS[by]])]
     if by == "day":
         return [Line(value.isoformat(), spent) for value, spent in found]
     found.sort(key=lambda line: line[1].cost_micro, reverse=True)
     if by in {"key", "team"}:
-        names = (key_names if by == "key" else team_names)(pk for pk, _ in found)
+        pks = [pk for pk, _ in found]
+        names = key_names(pks, teams) if by == "key" else team_names(pks)
         return [Line(named(pk, names, none=f"no {by}"), spent) for pk, spent in found]
     return [Line(value, spent) for value, spent in found]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -50,10 +50,15 @@ def total(parts: Iterable[Spent]) -> Spent:
     return sum(parts, Spent())
 
 
-def key_names(pks: Iterable[int | None]) -> Mapping[int, str]:
-    """Return what people call keys, those of them that are still there."""
-    found = ApiKey.objects.only("name", "public_id").in_bulk([pk for pk in pks if pk])
-    return {pk: str(key) for pk, key in found.items()}
+def key_names(pks: Iterable[int | None], teams: Collection[int] | None) -> Mapping[int, str]:
+    """Return what people call keys, those of them that are still there; of those that are not in `teams` only that.
+
+    `teams` are the ones that the reader leads, None for all.
+    """
+    found = ApiKey.objects.only("name", "public_id", "team_id").in_bulk([pk for pk in pks if pk])
+    return {
+        pk: str(key) if teams is None or key.team_id in teams else f"moved away ({pk})" for pk, key in found.items()
+    }
 
 
 def team_names(pks: Iterable[int | None]) -> Mapping[int, str]:

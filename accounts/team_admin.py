@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from accounts.models import Team
+from accounts.models import Budget, Team
+from registry.row_admin import RowAdmin
 
 
 def sees_all(request: HttpRequest) -> bool:
@@ -17,6 +18,11 @@ def sees_all(request: HttpRequest) -> bool:
 def led_by(request: HttpRequest) -> list[int]:
     """Return the teams that somebody leads."""
     return list(Team.objects.filter(leads=request.user.pk).order_by("pk").values_list("pk", flat=True))
+
+
+def teams_of(request: HttpRequest) -> list[int] | None:
+    """Return the teams whose rows somebody sees; None for all."""
+    return None if sees_all(request) else led_by(request)
 
 
 class SeesOwnTeams(admin.ModelAdmin[Any]):
@@ -51,6 +57,21 @@ class SeesOwnTeams(admin.ModelAdmin[Any]):
             return True
         team = getattr(obj, f"{self.team_field}_id") if self.team_field else obj.pk
         return Team.objects.filter(pk=team, leads=request.user.pk).exists()
+
+
+class OfOwnTeams(SeesOwnTeams, RowAdmin):  # type: ignore[misc]  # which of them says what is as it was meant
+    """Rows of teams, with their histories."""
+
+    def get_history_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Return the old versions that somebody may see: those of rows of their teams, and of then."""
+        versions: QuerySet[Any] = super().get_history_queryset(request, *args, **kwargs)
+        return versions if sees_all(request) else self.led(request, versions)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """Say what goes with rows: budgets go with their owner, whoever may delete that."""
+        told, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        own = set() if self.model is Budget else {Budget._meta.verbose_name}  # noqa: SLF001 - Django's public name
+        return told, counts, lacking - own, protected
 
 
 class ReadOnly(admin.options.BaseModelAdmin[Any]):

@@ -267,6 +267,7 @@ class MergesEdits(forms.ModelForm[Any]):
         except type(self.instance).DoesNotExist:
             raise ValidationError("Somebody deleted this meanwhile.") from None
         now = model_to_dict(self.instance, self.fields)
+        now |= {name: getattr(self.instance, name, None) for name in self.fields if name not in now}
         for name in [name for name, field in self.fields.items() if field.show_hidden_initial and name in cleaned]:
             if name not in self.changed_data:
                 cleaned[name] = getattr(self.instance, name)

@@ -49,7 +49,7 @@ class RowAdmin(SimpleHistoryAdmin):  # type: ignore[misc] # it comes without typ
         """An old version; to revert is one transaction, as every edit is, by whoever may change the row of now."""
         if request.method == "POST":
             row = self.get_object(request, args[0] if args else kwargs["object_id"])
-            if row is None or not self.has_change_permission(request, row):
+            if row is None or not self.has_change_history_permission(request, row):
                 raise PermissionDenied
         with transaction.atomic():
             return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]

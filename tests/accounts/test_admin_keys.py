@@ -230,3 +230,80 @@ def test_the_filters_name_no_other_team(lead: Client) -> None:
     html = text(lead, KEYS)
     assert "?team__id__exact=" in html  # there is a filter
     assert (">search<" in html, ">second<" in html, ">ads<" in html) == (True, True, False)
+
+
+def test_leads_switch_no_team_in_the_list(lead: Client) -> None:
+    team = Team.objects.get(name="search")
+    Team.objects.update(enabled=False)
+    listed = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": str(team.pk), "form-0-enabled": "on"}
+    lead.post(TEAMS, {**listed, "_save": "Save"})
+    assert not Team.objects.filter(enabled=True).exists()
+    assert "form-0-enabled" not in text(lead, TEAMS)
+
+
+@pytest.mark.parametrize("action", ["enable", "disable"])
+def test_leads_switch_no_team_by_an_action(lead: Client, action: str) -> None:
+    Team.objects.update(enabled=action == "disable")
+    team = Team.objects.get(name="search")
+    lead.post(TEAMS, {"action": action, "_selected_action": [team.pk]})
+    assert Team.objects.get(name="search").enabled == team.enabled
+    assert f'value="{action}"' not in text(lead, TEAMS)
+
+
+def test_leads_bring_no_old_team_back(lead: Client) -> None:
+    """An old version would bring back all that is read-only for leads, limits too."""
+    team = Team.objects.get(name="search")
+    team.enabled, team.rpm = False, 5
+    team.save()
+    old = reverse("admin:accounts_team_simple_history", args=[team.pk, team.history.earliest().history_id])
+    status = lead.post(old, {"note": "back"}).status_code
+    team.refresh_from_db()
+    assert (team.enabled, team.rpm, team.note) == (False, 5, "")
+    assert status == 403
+    assert "Revert" not in text(lead, old)
+
+
+def test_who_manages_every_team_switches_them(admin_client: Client) -> None:
+    team = a_team(enabled=False)
+    saved(admin_client, TEAMS, opened(admin_client, TEAMS, "changelist-form"), **{"form-0-enabled": "on"})
+    assert Team.objects.get().enabled
+    admin_client.post(TEAMS, {"action": "disable", "_selected_action": [team.pk]})
+    assert not Team.objects.get().enabled
+    version = team.history.filter(enabled=True).get().history_id
+    old = reverse("admin:accounts_team_simple_history", args=[team.pk, version])
+    saved(admin_client, old, opened(admin_client, old))
+    assert Team.objects.get().enabled
+
+
+def test_teams_say_how_many_keys_they_have(admin_client: Client) -> None:
+    a_team("ads")
+    team = a_team()
+    for name in ("one", "two"):
+        a_key(name, team=team)
+    html = text(admin_client, TEAMS)
+    assert re.findall(r'class="field-number_of_keys">(\d+)<', html) == ["0", "2"]
+
+
+def test_a_key_that_has_left_has_no_new_name(lead: Client) -> None:
+    key, _ = a_key("then", team=Team.objects.get(name="search"))
+    version = key.history.get().history_id
+    key.team, key.name = Team.objects.get(name="ads"), "since"
+    key.save()
+    old = reverse("admin:accounts_apikey_simple_history", args=[key.pk, version])
+    for url in (page_of(key, "history"), old):
+        html = text(lead, url)
+        assert "then" in html
+        assert "since" not in html
+        assert "ads" not in re.findall(r"[a-z]+", html)
+
+
+def test_no_search_finds_others(lead: Client) -> None:
+    a_key("of-ads", team=Team.objects.get(name="ads"))
+    for field, model in (("key", "call"), ("team", "call"), ("team", "apikey"), ("team", "budget"), ("key", "budget")):
+        asked = {"app_label": "accounts", "model_name": model, "field_name": field, "term": "ads"}
+        answer = lead.get(reverse("admin:autocomplete"), asked)
+        assert answer.status_code == 403 or answer.json()["results"] == [], (field, model)
+    ads = str(Team.objects.get(name="ads").pk)
+    for asked in ({"q": "ads"}, {"team__id__exact": ads}, {"team__name": "ads"}):
+        assert "of-ads" not in lead.get(KEYS, asked, follow=True).content.decode()
+    assert ">ads<" not in text(lead, ADD)

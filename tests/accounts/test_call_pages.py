@@ -214,6 +214,22 @@ def test_a_lead_of_several_teams_sees_one_list() -> None:
     assert shown(lead, link(lead, older, "prev")) == newest[:100]
 
 
+def test_leads_read_no_name_of_others() -> None:
+    lead = a_lead("view_call", "view_apikey", "view_team")
+    theirs, _ = a_key("of-others", team=a_team("others"))
+    gone, _ = a_key("of-others-now", team=theirs.team)
+    ours = Team.objects.get(name="search")
+    book([a_call("req_1", key=gone.pk, team=ours.pk)])
+    page = reverse("admin:accounts_call_change", args=[Call.objects.get().pk])
+    for html in (lead.get(CALLS).content.decode(), lead.get(page).content.decode()):
+        assert f"moved away ({gone.pk})" in html
+        assert "of-others" not in html
+    for asked in ({"key": str(theirs.pk)}, {"key": str(gone.pk)}, {"team": str(theirs.team_id)}):
+        assert "others" not in lead.get(CALLS, asked).content.decode()
+    history = lead.get(reverse("admin:accounts_call_history", args=[Call.objects.get().pk]))
+    assert "others" not in history.content.decode()
+
+
 def test_nobody_looks_without_the_permission() -> None:
     lead = a_lead("view_apikey")
     assert lead.get(CALLS).status_code == 403

@@ -161,6 +161,22 @@ def test_leads_see_what_their_own_teams_spent() -> None:
     assert table(lead, by="model")[-1][-1] == "0.000030"
 
 
+def test_leads_read_no_name_of_a_key_that_has_left(admin_client: Client) -> None:
+    user = User.objects.create_user("lead", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_spend"))
+    lead = Client()
+    lead.force_login(user)
+    ours = a_team("search")
+    ours.leads.add(user)
+    stays, _ = a_key("stays", team=ours)
+    gone, _ = a_key("gone", team=a_team("ads"))
+    book([a_call(f"req_{key.pk}", key=key.pk, team=ours.pk, at=NOON) for key in (stays, gone)])
+    told = {str(stays), f"moved away ({gone.pk})"}
+    assert {cells[0] for cells in table(lead, by="key")} == told | {"Total"}
+    assert {cells[0] for cells in exported(lead, by="key")} == told | {"key"}
+    assert {cells[0] for cells in table(admin_client, by="key")} == {str(stays), str(gone), "Total"}
+
+
 def test_calls_are_not_read(admin_client: Client) -> None:
     book([a_call(at=NOON)])
     for by in ("day", "team", "key", "model", "provider"):
