@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _REDIS_SECONDS: Final = 0.5
 _REDIS_CONNECTIONS: Final = 16  # of a worker
+_CROWD_SECONDS: Final = 2.0  # that a request waits for one of them
 _PREFIX: Final = "tokenhub:limit:"
 
 
@@ -245,7 +246,7 @@ class RedisStore:
             pool = BlockingConnectionPool.from_url(  # many requests at once wait for a connection, which is no outage
                 url,
                 max_connections=_REDIS_CONNECTIONS,
-                timeout=_REDIS_SECONDS,
+                timeout=_CROWD_SECONDS,
                 socket_timeout=_REDIS_SECONDS,
                 socket_connect_timeout=_REDIS_SECONDS,
                 retry=Retry(NoBackoff(), 0),

@@ -7,6 +7,7 @@ import openai
 import orjson
 import pytest
 
+from accounts import ledger as ledger_module
 from accounts import picture
 from accounts.ledger import Ledger, ledger
 from gateway.cooldown import Cooldowns, cooldowns
@@ -96,8 +97,9 @@ def _picture_starts_afresh() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_waits_to_be_booked() -> Iterator[None]:
-    """Let no test book the calls of the one before it."""
+    """Let no test book the calls of the one before it, or remember prices whose rows are gone."""
     yield
+    ledger_module._price_ids.clear()
     ledger.spool.close()
     Ledger.__init__(ledger)
 

@@ -126,7 +126,7 @@ def test_a_team_and_a_key_are_warned_of_each() -> None:
     Budget.objects.create(key=key, period="total", amount_micro=100)
     Budget.objects.create(team=team, period="total", amount_micro=200)
     book([a_call("req_1", an_attempt(cost_micro=100), key=key.pk, team=team.pk, at=NOW)])
-    claimed = [budget_warnings.claim(NOW + 60), budget_warnings.claim(NOW + 60)]
+    claimed = [budget_warnings.claim(time.time() + 60), budget_warnings.claim(time.time() + 60)]
     owners = [each.told["owner"] for each in claimed if each]
     assert sorted((owner["type"], owner["name"]) for owner in owners) == [("key", "app"), ("team", "search")]
     assert sorted(told()) == [50, 100]
@@ -139,7 +139,7 @@ def test_a_budget_that_is_off_warns_nobody() -> None:
     budget.save()
     spend(budget, 30)
     assert told() == [50]
-    assert budget_warnings.claim(NOW + 60) is None
+    assert budget_warnings.claim(time.time() + 60) is None
     budget.enabled = True
     budget.save()
     assert told() == [50, 80]
@@ -150,7 +150,7 @@ def test_a_budget_that_is_gone_warns_nobody() -> None:
     spend(budget, 60)
     ApiKey.objects.all().delete()
     assert not BudgetWarning.objects.exists()
-    assert budget_warnings.claim(NOW + 60) is None
+    assert budget_warnings.claim(time.time() + 60) is None
 
 
 def test_without_a_webhook_nothing_waits(settings: Settings) -> None:
@@ -158,7 +158,7 @@ def test_without_a_webhook_nothing_waits(settings: Settings) -> None:
     spend(a_budget(), 60)
     assert told() == [50]
     settings.TOKENHUB_BUDGET_WEBHOOK = "http://127.0.0.1:9/"
-    assert budget_warnings.claim(NOW + 60) is None
+    assert budget_warnings.claim(time.time() + 60) is None
 
 
 def test_one_at_a_time_delivers() -> None:

@@ -20,9 +20,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the spool of this test is; of the prices of a test before, whose rows are gone, nothing is remembered."""
-    monkeypatch.setattr("accounts.ledger._price_ids", {})
+def folder(tmp_path: Path, settings: Any) -> Path:
+    """Where the spool of this test is."""
     settings.TOKENHUB_DATA_DIR = tmp_path
     return tmp_path / "spool"
 
