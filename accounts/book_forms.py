@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ from accounts.models import ApiKey, Call, Team
 from accounts.periods import Days, midnight
 
 _STATUSES: Final = (("", "any"), ("2", "2xx"), ("4", "4xx"), ("5", "5xx"))
+_PK: Final = re.compile(r"\d{1,18}", re.ASCII)
 _LAST_DAY: Final = date(9999, 12, 31)
 
 
@@ -24,8 +26,8 @@ class _LookedUp(AutocompleteSelect):
     """A select that asks for its choices while somebody types: there may be thousands, of own teams only."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
-        """Return what is chosen; Django's own would break at what is no number."""
-        return super().optgroups(name, [pk for pk in value if str(pk).isdecimal()], attr)
+        """Return what is chosen; Django's own would break at what is no number, or one that no database holds."""
+        return super().optgroups(name, [pk for pk in value if _PK.fullmatch(str(pk))], attr)
 
 
 def _looked_up(name: str) -> Any:

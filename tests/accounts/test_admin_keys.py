@@ -307,3 +307,10 @@ def test_no_search_finds_others(lead: Client) -> None:
     for asked in ({"q": "ads"}, {"team__id__exact": ads}, {"team__name": "ads"}):
         assert "of-ads" not in lead.get(KEYS, asked, follow=True).content.decode()
     assert ">ads<" not in text(lead, ADD)
+
+
+def test_no_filter_finds_out_a_digest(admin_client: Client) -> None:
+    key, _ = a_key("one")
+    for asked in ("digest__startswith", "old_digest__gte", "digest"):
+        answer = admin_client.get(KEYS, {asked: key.digest[:1]})
+        assert answer.status_code in {302, 400}, asked
