@@ -130,7 +130,8 @@ class ApiKeyAdmin(OfOwnTeams):
             "Prompts and answers",
             {
                 "fields": ["log_content"],
-                "description": "They are never stored unless this is on. Then each side of a call is kept sealed, up "
+                "description": "They are never stored unless this is on, but for answers under an Idempotency-Key. "
+                "Then each side of a call is kept sealed, up "
                 "to TOKENHUB_CONTENT_MAX_BYTES, and deleted after TOKENHUB_KEEP_CONTENT_DAYS. Only users with the "
                 "permission “Reads the prompts and answers that were kept of calls” can read them, and who did is "
                 "logged. Switching it off deletes nothing that was kept before.",

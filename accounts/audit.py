@@ -72,7 +72,8 @@ def _spool(*, repair: bool) -> list[Difference]:
     aside = settings.TOKENHUB_DATA_DIR / "spool" / "unbookable.jsonl"
     if aside.exists():
         lines = len(aside.read_bytes().splitlines())
-        found.append(Difference(f"spool: {lines} calls are set aside in {aside.name}: no database took them"))
+        told = f"spool: {lines} lines are set aside in {aside.name}, which nobody books: read them, and remove the file"
+        found.append(Difference(told))
     return found
 
 

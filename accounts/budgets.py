@@ -36,8 +36,12 @@ class BudgetSpent(Exception):
         self.left_micro = left_micro
 
 
-def reserve(request_id: str, budgets: Sequence[BudgetFacts], amount_micro: int, now: float) -> None:
-    """Set an amount aside in every one of the budgets, or in none; raises `BudgetSpent` and django.db.Error."""
+def reserve(request_id: str, budgets: Sequence[BudgetFacts], amount_micro: int, now: float) -> list[int]:
+    """Set an amount aside in every one of the budgets, or in none; returns the keys of the `Reservation` rows.
+
+    Raises `BudgetSpent` and django.db.Error.
+    """
+    made = []
     with transaction.atomic():
         uses = []
         for budget in sorted(budgets, key=lambda each: each.pk):  # in one order, so that nobody waits in a circle
@@ -48,9 +52,11 @@ def reserve(request_id: str, budgets: Sequence[BudgetFacts], amount_micro: int, 
             if not BudgetUse.objects.filter(room, pk=use.pk).update(reserved_micro=F("reserved_micro") + amount_micro):
                 use.refresh_from_db()
                 raise BudgetSpent(budget, budget.amount_micro - use.spent_micro - use.reserved_micro)
-            Reservation.objects.create(
+            reservation = Reservation.objects.create(
                 request_id=request_id, use=use, amount_micro=amount_micro, lease_until=now + LEASE_SECONDS
             )
+            made.append(reservation.pk)
+    return made
 
 
 def renew(request_ids: Iterable[str], now: float) -> None:
@@ -58,10 +64,10 @@ def renew(request_ids: Iterable[str], now: float) -> None:
     Reservation.objects.filter(request_id__in=list(request_ids)).update(lease_until=now + LEASE_SECONDS)
 
 
-def free(request_id: str) -> None:
-    """Free what was reserved for a call that nobody waits for any more; raises django.db.Error."""
+def free(reservations: Sequence[int]) -> None:
+    """Free reservations that nobody waits for any more, by their primary keys; raises django.db.Error."""
     with transaction.atomic():
-        _apply(freed=_taken(Reservation.objects.filter(request_id=request_id)), spent={})
+        _apply(freed=_taken(Reservation.objects.filter(pk__in=reservations)), spent={})
 
 
 def sweep(now: float) -> None:
@@ -113,7 +119,7 @@ def _taken(reservations: QuerySet[Reservation]) -> Counter[int]:
     """Delete reservations, and return what they held: each is told to whoever deletes it, and to nobody else."""
     held: Counter[int] = Counter()
     for pk, use, amount in reservations.order_by("pk").values_list("pk", "use_id", "amount_micro"):
-        deleted, _ = Reservation.objects.filter(pk=pk).delete()
+        deleted, _ = reservations.filter(pk=pk).delete()  # unless it was prolonged since
         if deleted:
             held[use] += amount
     return held

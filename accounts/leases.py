@@ -20,14 +20,12 @@ class Leases:
 
     def __init__(self) -> None:
         self._held: set[str] = set()
-        self._blind_until = 0.0
+        self._blind_until = time.monotonic() + budgets.LEASE_SECONDS  # others may come out of an outage just now
         self.poll = Poll("lease-poll", self.keep, seconds=lambda: _RENEWAL_SECONDS)
 
     def hold(self, request_id: str, owed: Sequence[BudgetFacts], amount_micro: int) -> None:
         """Reserve an amount for a call; raises `BudgetSpent` and django.db.Error."""
-        run_or_undo(
-            lambda: budgets.reserve(request_id, owed, amount_micro, time.time()), lambda _: budgets.free(request_id)
-        )
+        run_or_undo(lambda: budgets.reserve(request_id, owed, amount_micro, time.time()), budgets.free)
         self._held.add(request_id)
 
     def ended(self, request_id: str) -> bool:

@@ -29,6 +29,7 @@ from registry.polling import Poll
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 500
+_UNFIT: Final = (DataError, IntegrityError, OverflowError)
 _LONGEST_DECISIONS: Final = 1_000_000
 BUCKETS: Final = ("uncached", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "cost_micro")
 _CALL: Final = (
@@ -259,11 +260,16 @@ def _book_or_set_aside(entries: Sequence[CallEntry]) -> int:
     """Book entries; one that no database takes must not keep all others out, and is put into a file for people."""
     try:
         return book(entries)
-    except (DataError, IntegrityError, OverflowError) as error:
-        if len(entries) > 1:
-            return sum(_book_or_set_aside([entry]) for entry in entries)
-        logger.error("call %s cannot be booked, and is set aside: %s", entries[0].id, one_line(error))
-        _set_aside(entries[0].line())
+    except _UNFIT:
+        return sum(map(_book_alone, entries))
+
+
+def _book_alone(entry: CallEntry) -> int:
+    try:
+        return book([entry])  # what stood in the way may have been a budget that was deleted at that moment
+    except _UNFIT as error:
+        logger.error("call %s cannot be booked, and is set aside: %s", entry.id, one_line(error))
+        _set_aside(entry.line())
         return 0
 
 
@@ -277,7 +283,10 @@ def book_files(paths: Sequence[Path]) -> None:
 
     They are read together: a call's last line may be in a later file than its first.
     """
-    entries = spool.read(*paths)
+    entries, forgotten = _by_age(spool.read(*paths))
+    if forgotten:
+        logger.error("%d calls are set aside: whether they were booked and deleted since nobody knows", len(forgotten))
+        _set_aside(b"".join(entry.line() for entry in forgotten))
     for start in range(0, len(entries), _BATCH):
         booked = _book_or_set_aside(entries[start : start + _BATCH])
         if booked:
@@ -287,6 +296,13 @@ def book_files(paths: Sequence[Path]) -> None:
         _set_aside(b"\n".join([*odd, b""]))
     for path in paths:
         path.unlink()
+
+
+def _by_age(entries: Sequence[CallEntry]) -> tuple[list[CallEntry], list[CallEntry]]:
+    """Return the calls that may be booked, and those so old that workers delete such: these may have been booked."""
+    days: int = settings.TOKENHUB_KEEP_CALLS_DAYS
+    oldest = time.time() - days * 86_400 if days else 0.0
+    return [each for each in entries if each.at >= oldest], [each for each in entries if each.at < oldest]
 
 
 ledger = Ledger()

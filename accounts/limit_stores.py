@@ -93,12 +93,14 @@ class TableStore:
 
     def renew(self, held: Mapping[str, Sequence[str]]) -> None:
         """See `Store`."""
-        for request, names in held.items():
+        names = sorted({name for each in held.values() for name in each})
 
-            def work(windows: Sequence[Window], now: float, request: str = request) -> None:
-                for window in windows:
+        def work(windows: Sequence[Window], now: float) -> None:
+            for window in windows:
+                for request in held.keys() & window.held.keys():
                     window.renew(request, now)
 
+        if names:
             self._do(_Step(names, work))
 
     def _do(self, step: _Step[T]) -> T:
@@ -214,14 +216,23 @@ for _, key in ipairs(KEYS) do
   local raw = redis.call('GET', key)
   if raw then
     local window = cjson.decode(raw)
-    if ARGV[2] == 'renew' then
-      if window.held[ARGV[1]] then window.held[ARGV[1]] = now + LEASE end
-    else
-      window.held[ARGV[1]] = nil
-      local second, more = tonumber(ARGV[2]), tonumber(ARGV[3])
-      if second <= now - SECONDS then second, more = now, math.max(0, more) end
-      local pair = window.used[tostring(second)] or {0, 0}
-      window.used[tostring(second)] = {pair[1], math.max(0, pair[2] + more)}
+    window.held[ARGV[1]] = nil
+    local second, more = tonumber(ARGV[2]), tonumber(ARGV[3])
+    if second <= now - SECONDS then second, more = now, math.max(0, more) end
+    local pair = window.used[tostring(second)] or {0, 0}
+    window.used[tostring(second)] = {pair[1], math.max(0, pair[2] + more)}
+    redis.call('SET', key, cjson.encode(window), 'EX', EXPIRY)
+  end
+end
+"""
+_RENEW: Final = """
+local now = tonumber(redis.call('TIME')[1])
+for _, key in ipairs(KEYS) do
+  local raw = redis.call('GET', key)
+  if raw then
+    local window = cjson.decode(raw)
+    for _, request in ipairs(ARGV) do
+      if window.held[request] then window.held[request] = now + LEASE end
     end
     redis.call('SET', key, cjson.encode(window), 'EX', EXPIRY)
   end
@@ -256,6 +267,7 @@ class RedisStore:
             raise RedisError("REDIS_URL is not an address of Redis") from None  # which may hold a password
         self._admit = client.register_script(_script(_ADMIT))
         self._change = client.register_script(_script(_CHANGE))
+        self._renew = client.register_script(_script(_RENEW))
 
     def admit(self, subjects: Sequence[Subject], request: str, tokens: int) -> Verdict:
         """See `Store`."""
@@ -281,8 +293,9 @@ class RedisStore:
 
     def renew(self, held: Mapping[str, Sequence[str]]) -> None:
         """See `Store`."""
-        for request, names in held.items():
-            self._change(self._keys(names), [request, "renew"])
+        names = sorted({name for each in held.values() for name in each})
+        if names:
+            self._renew(self._keys(names), list(held))
 
     def _keys(self, names: Sequence[str]) -> list[str]:
         return [f"{self._prefix}{name}" for name in names]

@@ -176,7 +176,7 @@ class ApiKey(Limited):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    history = HistoricalRecords(excluded_fields=["digest", "old_digest"])
+    history = HistoricalRecords(excluded_fields=["digest", "old_digest", "old_until", "rotated_at"])
 
     class Meta:
         ordering = ["name", "pk"]

@@ -24,7 +24,7 @@ def prune(before: datetime, batch: int = BATCH) -> tuple[int, int]:
     with transaction.atomic():
         old = Call.objects.select_for_update(skip_locked=True).filter(at__lt=before).order_by("at")
         pks = list(old.values_list("pk", flat=True)[:batch])
-        _, deleted = Call.objects.filter(pk__in=pks).delete()
+        _, deleted = Call.objects.filter(pk__in=pks).only("pk", "request_id").delete()
     return deleted.get(Call._meta.label, 0), deleted.get(Attempt._meta.label, 0)  # noqa: SLF001 - Django's public name
 
 

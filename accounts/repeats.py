@@ -130,6 +130,7 @@ class Repeats:
         self._looking = threading.Lock()
         self._looked = 0.0
         self._under_way: frozenset[UUID] = frozenset()
+        self._fault = ""
 
     def claim(self, wanted: Wanted) -> Place:
         """See `claim`; what is taken is prolonged until it is settled."""
@@ -145,9 +146,19 @@ class Repeats:
         """
         with self._looking:
             if time.monotonic() - self._looked > _LOOK_SECONDS or row not in self._awaited:
-                self._under_way = pool.run(_under_way, [*self._awaited, row], time.time())
-                self._looked = time.monotonic()
+                self._look([*self._awaited, row])
+            if self._fault:  # one look that failed is enough for all who wait
+                raise DatabaseFault(self._fault)
             return row in self._under_way
+
+    def _look(self, rows: list[UUID]) -> None:
+        self._fault = ""
+        try:
+            self._under_way = pool.run(_under_way, rows, time.time())
+        except DatabaseFault as error:
+            self._fault = str(error) or type(error).__name__
+        finally:
+            self._looked = time.monotonic()
 
     def awaited(self, row: UUID, change: int) -> None:
         """Note that one request more (1) or less (-1) waits for a row."""

@@ -23,6 +23,7 @@ HEADER: Final = "Idempotency-Key"
 REPLAY: Final = {"x-tokenhub-idempotent-replay": "true"}
 _KEY: Final = re.compile(r"[ -~]{1,255}")
 _LOOK_SECONDS: Final = 0.05
+_MOST_BYTES: Final = 1024 * 1024  # of an answer that is kept; whoever asks again for a larger one is answered anew
 _KEPT_HEADERS: Final = (
     *("x-tokenhub-provider", "x-tokenhub-model", "x-tokenhub-attempts", "x-tokenhub-decision"),
     *("x-tokenhub-dropped-params", "x-should-retry"),
@@ -62,10 +63,11 @@ class Claim:
         if place is None:
             return
         status = response.status_code
+        is_small = len(response.content) <= _MOST_BYTES
         is_final = status < 300 or (400 <= status < 500 and status not in _NOT_FINAL)
         headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
         try:
-            repeats.settle(place.row, Answer(status, headers, response.content) if is_final else None)
+            repeats.settle(place.row, Answer(status, headers, response.content) if is_final and is_small else None)
         except DatabaseFault as error:
             logger.warning("an answer cannot be kept for its %s: %s", HEADER, one_line(error))
 

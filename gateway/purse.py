@@ -74,7 +74,7 @@ def paid(request: Request, route: Route, call: Call) -> Route:
         most = {model: 2 * cost for model, cost in most.items()}
     if means.max_cost_micro is not None:
         told = f"this key may spend {means.max_cost_micro / MICRO:.6f} USD on a request"
-        way = _affordable(way, most, means.max_cost_micro, told, call=call)
+        way = _affordable(way, most, means.max_cost_micro - call.cost_micro, told, call=call)  # of all phases together
     return way if means.reserve is None else _reserved(way, most, means.reserve, call=call)
 
 

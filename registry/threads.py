@@ -125,7 +125,7 @@ class Pool:
         return self._threads
 
 
-_shared = Pool(3)
+_shared = Pool(2)
 
 
 def run(function: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -9,11 +9,10 @@ from django.db import Error as DatabaseFault
 from django.http import HttpResponse, QueryDict
 from rest_framework.request import Request as RestRequest
 
-from accounts import usage
+from accounts import usage, waiting
 from accounts.periods import Days
 from gateway.errors import InvalidRequest, Unavailable
 from gateway.views.base import GatewayView
-from registry import threads
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _KNOWN: Final = ("from", "to", "group_by")
@@ -29,7 +28,7 @@ class Usage(GatewayView):
             raise InvalidRequest(f"There is no parameter {unknown!r}: give {', '.join(_KNOWN)}.", param=unknown)
         days, groups = _days(asked), _groups(asked.get("group_by", ""))
         try:
-            return self.json(threads.run(usage.of_key, self.key, days, groups))
+            return self.json(waiting.reads.run(usage.of_key, self.key, days, groups))
         except DatabaseFault as error:
             raise Unavailable("The books cannot be read now.", retry_after=1) from error
 

@@ -2,11 +2,13 @@
 
 import re
 import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import keys
@@ -314,3 +316,17 @@ def test_no_filter_finds_out_a_digest(admin_client: Client) -> None:
     for asked in ("digest__startswith", "old_digest__gte", "digest"):
         answer = admin_client.get(KEYS, {asked: key.digest[:1]})
         assert answer.status_code in {302, 400}, asked
+
+
+def test_an_old_version_of_a_key_brings_no_old_secret_back(admin_client: Client) -> None:
+    key, _ = a_key("one")
+    key.old_until = timezone.now() + timedelta(days=7)
+    key.save()
+    version = key.history.latest().history_id
+    key.old_until = soon = timezone.now() + timedelta(hours=1)
+    key.name = "renamed"
+    key.save()
+    old = reverse("admin:accounts_apikey_simple_history", args=[key.pk, version])
+    saved(admin_client, old, opened(admin_client, old))
+    key.refresh_from_db()
+    assert (key.name, key.old_until) == ("one", soon)

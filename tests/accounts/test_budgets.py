@@ -45,6 +45,14 @@ def test_it_works() -> None:
     assert Reservation.objects.get().request_id == "req_2"
 
 
+def test_only_what_was_reserved_in_vain_is_freed() -> None:
+    _, owed = of_key(100)
+    budgets.reserve("req_1", owed, 60, NOON)
+    budgets.free(budgets.reserve("req_1", owed, 30, NOON))
+    assert state() == (0, 60)
+    assert Reservation.objects.get().amount_micro == 60
+
+
 def test_a_reservation_is_made_in_all_budgets_or_in_none() -> None:
     team = a_team()
     key, _ = a_key(team=team)

@@ -1,5 +1,6 @@
 """The books have every call once, with its attempts, its prices and what its day cost."""
 
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,17 @@ def test_what_cannot_be_read_keeps_nothing_else_from_the_books(folder: Path, cap
     assert (folder / "unbookable.jsonl").read_bytes() == b"no call\n"
     told = [each.text for each in audit.differences(repair=False, now=0.0)]
     assert any("cannot be read: 1-1.spool: Is a directory" in text for text in told)
+
+
+def test_calls_so_old_that_they_may_have_been_deleted_are_not_booked_again(folder: Path, settings: Any) -> None:
+    settings.TOKENHUB_KEEP_CALLS_DAYS = 1
+    dead = Spool(folder)
+    dead.append(a_call("req_old", at=time.time() - 2 * 86_400))
+    dead.append(a_call("req_new", at=time.time()))
+    dead.close()
+    Ledger().adopt()
+    assert [call.request_id for call in Call.objects.all()] == ["req_new"]
+    assert b"req_old" in (folder / "unbookable.jsonl").read_bytes()
 
 
 def test_what_a_living_worker_writes_is_its_own(folder: Path) -> None:

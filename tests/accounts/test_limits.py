@@ -170,3 +170,12 @@ def test_a_database_that_is_away_is_told_to_all_who_waited(monkeypatch: pytest.M
         store.admit([a_subject(rpm=3)], "r0", 0)
     with pytest.raises(OperationalError, match="away"):
         store.end(["key:1"], "r0", 0, 0)
+
+
+def test_all_that_are_under_way_are_renewed_at_once(store: Store) -> None:
+    subject, other = a_subject(concurrent=3), a_subject("key:2", concurrent=3)
+    for number in range(3):
+        store.admit([subject, other], f"r{number}", 0)
+    store.renew({"r0": ["key:1"], "r1": ["key:1", "key:2"], "gone": ["key:3"]})
+    store.renew({})
+    assert outcome(store.admit([subject], "r3", 0)) == ("key:1", CONCURRENT)

@@ -106,6 +106,13 @@ def test_what_is_the_callers_own_doing_is_final(running: Gateway, provider: Scri
     assert len(provider.requests) == 1
 
 
+def test_a_large_answer_is_not_kept(running: Gateway, provider: ScriptedProvider) -> None:
+    provider.default = Script(chat("x" * 1_100_000))
+    first, second = ask(running, "k-large"), ask(running, "k-large")
+    assert (first.status_code, second.status_code, second.headers.get(REPLAY)) == (200, 200, None)
+    assert len(provider.requests) == 2
+
+
 def test_an_answer_rests_sealed(running: Gateway, provider: ScriptedProvider) -> None:
     provider.play(Script(chat("canary-of-the-answer")))
     assert "canary-of-the-answer" in ask(running, "canary-of-the-key").text
