@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Collection, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -66,6 +67,8 @@ def answer(
                 walk.failed(tried.model, tried.failure)
         if not tries:
             walk.nobody_left()
+        if walk.has_more() and walk.has_spent_more():
+            walk.goes_on_with(paid(request, replace(route, models=walk.ahead), call).models)
     error = walk.outcome()
     error.message += told_of(route.missing)
     raise error
@@ -114,6 +117,7 @@ class _Walk:
         self._request = request
         self._models = route.models
         self._ahead = deque(route.models)
+        self._spent = 0  # micro-dollars, by the attempts so far
         self._rooms = dict(route.rooms)
         self._milder: dict[int, Request] = {}
         self._cured: set[int] = set()
@@ -125,6 +129,20 @@ class _Walk:
     def has_more(self) -> bool:
         """Whether there is a model to try, and leave to try it."""
         return bool(self._ahead) and len(self.records) < MOST_ATTEMPTS
+
+    def has_spent_more(self) -> bool:
+        """Whether attempts have cost something since this was asked last: what was reserved for them is spent then."""
+        before, self._spent = self._spent, sum(record.cost_micro for record in self.records)
+        return self._spent > before
+
+    @property
+    def ahead(self) -> list[ModelFacts]:
+        """The models to try, in their order."""
+        return list(self._ahead)
+
+    def goes_on_with(self, models: Collection[ModelFacts]) -> None:
+        """Leave out of what is ahead all but these models."""
+        self._ahead = deque(model for model in self._ahead if model in models)
 
     def next(self) -> ModelFacts | None:
         """Return the model to try now; None when there is none left."""
