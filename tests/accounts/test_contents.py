@@ -253,7 +253,7 @@ def test_the_switch_is_in_the_picture_and_in_the_history(admin_client: Client) -
     key, _ = a_key()
     assert read_picture()[0].keys[key.public_id].log_content is False
     html = admin_client.get(reverse("admin:accounts_apikey_change", args=[key.pk])).content.decode()
-    assert "They are never stored unless this is on." in html
+    assert "They are never stored unless this is on" in html
     key.log_content = True
     key.save()
     assert read_picture()[0].keys[key.public_id].log_content is True

@@ -65,7 +65,7 @@ def test_a_crowd_is_no_outage(provider: ScriptedProvider, tmp_path: Path) -> Non
         Gateway(tmp_path, config(provider), REDIS_URL=way.url, TOKENHUB_LIMITS_WHEN_AWAY="closed", **database) as hub,
     ):
         token = hub.key(*LIMITS)
-        with ThreadPoolExecutor(50) as askers:  # three times as many as there are connections
+        with ThreadPoolExecutor(32) as askers:  # twice as many as there are connections
             answers = list(askers.map(lambda _: ask(hub, token), range(400)))
         assert {each.status for each in answers} == {200}
         assert all("x-ratelimit-limit-requests" in each.told.headers for each in answers)
