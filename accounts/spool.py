@@ -63,6 +63,7 @@ class Spool:
         self.dropped = 0
         """Calls that were neither written nor kept."""
         self._is_proved = False
+        self._taken: list[CallEntry] = []
 
     @property
     def depth(self) -> int:
@@ -82,8 +83,8 @@ class Spool:
             self.dropped += 1
 
     def find(self, request_id: str) -> CallEntry | None:
-        """Return the entry of a call that waits in memory; None where there is none."""
-        return next((entry for entry in list(self._waiting) if entry.id == request_id), None)
+        """Return the entry of a call that has ended and is not in the books yet; None where memory has none."""
+        return next((entry for entry in [*self._taken, *list(self._waiting)] if entry.id == request_id), None)
 
     def waiting(self) -> list[str]:
         """Return the ids of the calls that wait in memory."""
@@ -91,14 +92,17 @@ class Spool:
 
     def take(self, at_most: int) -> list[CallEntry]:
         """Return the oldest entries that wait; give them back with `put_back`, or tell that they are `booked`."""
-        return [self._waiting.popleft() for _ in range(min(at_most, len(self._waiting)))]
+        self._taken = list(self._waiting)[:at_most]  # before they go from there, so that `find` misses none
+        return [self._waiting.popleft() for _ in self._taken]
 
     def put_back(self, entries: Iterable[CallEntry]) -> None:
         """Let entries wait again that could not be booked."""
         self._waiting.extendleft(reversed(list(entries)))
+        self._taken = []
 
     def booked(self, entries: Iterable[CallEntry]) -> None:
         """Forget entries that are in the books, and remove the files that hold nothing else."""
+        self._taken = []
         ids = {entry.id for entry in entries}
         for segment in list(self._segments):
             segment.owed -= ids

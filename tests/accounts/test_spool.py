@@ -133,6 +133,16 @@ def test_a_full_disk_costs_no_call(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert written.dropped == 0
 
 
+def test_what_is_being_booked_is_found_until_it_is(written: Spool) -> None:
+    written.append(a_call("req_1"))
+    taken = written.take(10)
+    assert written.find("req_1") == taken[0]
+    written.put_back(taken)
+    assert written.find("req_1") == taken[0]
+    written.booked(written.take(10))
+    assert written.find("req_1") is None
+
+
 def test_a_fault_is_over_when_a_write_would_succeed(tmp_path: Path) -> None:
     way = tmp_path / "spool"
     way.write_text("in the way")
