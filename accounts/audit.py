@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, TruncDate
 
 from accounts import budgets, spool
 from accounts.ledger import BUCKETS, SPEND_KEY, SPEND_SUMS, UNPRICED, book_files
-from accounts.models import Attempt, BudgetUse, Call, Period, Reservation, Spend
+from accounts.models import Attempt, BudgetUse, Call, Reservation, Spend
 
 _LATE_SECONDS: Final = 60.0  # running workers free what is past its lease every half minute
 
@@ -206,12 +206,7 @@ def _use_differences(pks: Collection[int] | None) -> list[tuple[BudgetUse, _Sums
     uses = BudgetUse.objects.select_related("budget__key", "budget__team").order_by("pk")
     found: list[tuple[BudgetUse, _Sums, _Sums]] = []
     for use in uses if pks is None else uses.filter(pk__in=pks):
-        budget = use.budget
-        owner = {"key_pk": budget.key_id} if budget.key_id is not None else {"team_pk": budget.team_id}
-        days = Spend.objects.filter(**owner, day__gte=use.start)  # which stay when calls are pruned
-        if end := Period(budget.period).end(use.start):
-            days = days.filter(day__lt=end)
-        spent = days.aggregate(total=Sum("cost_micro"))["total"] or 0
+        spent = budgets.spent_micro(use.budget, use.start)
         reserved = use.reservations.aggregate(total=Sum("amount_micro"))["total"] or 0
         if (use.spent_micro, use.reserved_micro) != (spent, reserved):
             found.append((use, (use.spent_micro, use.reserved_micro), (spent, reserved)))

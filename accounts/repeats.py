@@ -15,7 +15,6 @@ from typing import Final
 from uuid import UUID
 
 from django.db import Error as DatabaseFault
-from django.db.models import Q
 
 from accounts.models import KeptAnswer
 from accounts.waiting import pool, run_or_undo
@@ -112,7 +111,7 @@ def sweep(now: float) -> int:
 
 
 def _under_way(rows: list[UUID], now: float) -> frozenset[UUID]:
-    at_work = KeptAnswer.objects.filter(Q(pk__in=rows, is_done=False, lease_until__gte=now))
+    at_work = KeptAnswer.objects.filter(pk__in=rows, is_done=False, lease_until__gte=now)
     return frozenset(at_work.values_list("pk", flat=True))
 
 

@@ -166,8 +166,10 @@ class Spool:
         trial = self._folder / f"{os.getpid()}.trial"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            trial.write_bytes(bytes(_TRIAL_BYTES))
-            trial.unlink()
+            try:
+                trial.write_bytes(bytes(_TRIAL_BYTES))
+            finally:
+                trial.unlink(missing_ok=True)  # on a full disk a part of it was written
         except OSError as error:
             self._fail(error)
         else:

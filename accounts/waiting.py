@@ -15,8 +15,6 @@ READ_SECONDS: Final = 10.0  # that it waits for what it reads of the books
 
 # Of their own, so that no page of the admin keeps a call waiting; few, since each has a connection.
 pool: Final = threads.Pool(threads.writers(2), statement=STATEMENT_SECONDS, total=TOTAL_SECONDS)
-
-
 # What callers read of the books: it may take longer, but waits for no page of the admin either.
 reads: Final = threads.Pool(1, statement=READ_SECONDS, total=READ_SECONDS)
 

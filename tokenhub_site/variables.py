@@ -217,8 +217,8 @@ CHOICES: Final[Mapping[str, Choice]] = {
     "TOKENHUB_STRATEGY": Choice(
         id="site.E009", default="score", options=("score", "cheapest", "fastest", "balanced", "weighted")
     ),
-    # `auto`: as soon as there is a key
     "TOKENHUB_LIMITS_WHEN_AWAY": Choice(id="site.E010", default="open", options=("open", "closed")),
+    # `auto`: as soon as there is a key
     "TOKENHUB_REQUIRE_KEY": Choice(id="site.E002", default="auto", options=("auto", "true", "false")),
     # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
