@@ -6,7 +6,7 @@ a name cannot point elsewhere between the check and the call (DNS rebinding).
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol
 
@@ -16,37 +16,46 @@ from urllib3.exceptions import NewConnectionError
 
 from registry.addresses import verdict
 
+Found = Sequence[tuple[Any, ...]]
+"""What `socket.getaddrinfo` says of a name."""
 
-class AddressRefused(NewConnectionError):
-    """The name leads to an address that the gateway does not call."""
+
+class NotReached(OSError):
+    """There is no connection to a host; the text says why."""
 
 
-def dial(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
-    """Return a connected socket to the first address of the host that may be called and answers."""
-    host = connection._dns_host.strip("[]")  # noqa: SLF001 - urllib3's hook is private
+def resolved(host: str, port: int) -> Found:
+    """Return the addresses of a host; raises `NotReached`."""
     try:
-        found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise NewConnectionError(connection, f"{host} has no address: {error}") from error
-    refusal = next(
-        (reason for *_, address in found if (reason := verdict(str(address[0]), private_allowed=private_allowed))), ""
-    )
+        raise NotReached(f"{host} has no address: {error}") from error
+
+
+def dial(host: str, found: Found, *, seconds: float | None, private_allowed: bool) -> socket.socket:
+    """Return a connected socket to the first of the addresses that answers; raises `NotReached`.
+
+    One that may not be called keeps the host from being called at all. Each has so many seconds.
+    """
+    addresses = {str(address[0]) for *_, address in found}
+    refusal = next((reason for each in addresses if (reason := verdict(each, private_allowed=private_allowed))), "")
     if refusal:
-        raise AddressRefused(connection, f"{host} may not be called: {refusal}")
+        raise NotReached(f"{host} may not be called: {refusal}")
     fault: OSError | None = None
     for family, kind, protocol, _, address in found:
         channel = socket.socket(family, kind, protocol)
         with ExitStack() as undo:
             undo.callback(channel.close)
             try:
-                _prepare(channel, connection)
+                channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                channel.settimeout(seconds)
                 channel.connect(address)
             except OSError as error:
                 fault = error
                 continue
             undo.pop_all()
             return channel
-    raise NewConnectionError(connection, f"{host} does not answer: {fault}") from fault
+    raise NotReached(f"{host} does not answer: {fault}") from fault
 
 
 class Asker(Protocol):
@@ -68,16 +77,20 @@ def noting_when_sent(asker: Asker) -> Iterator[None]:
         _asking.by = None
 
 
-def _note_sent() -> None:
+def note_sent() -> None:
+    """Note that the last byte has gone out."""
     if asker := getattr(_asking, "by", None):
         asker.has_asked = True
 
 
-def _prepare(channel: socket.socket, connection: HTTPConnection) -> None:
-    for option in connection.socket_options or ():
-        channel.setsockopt(*option)
-    if isinstance(connection.timeout, int | float):
-        channel.settimeout(connection.timeout)
+def _connected(connection: HTTPConnection, *, private_allowed: bool) -> socket.socket:
+    """Return the socket of one of urllib3's connections."""
+    host = connection._dns_host.strip("[]")  # noqa: SLF001 - urllib3's hook is private
+    seconds = connection.timeout if isinstance(connection.timeout, int | float) else None
+    try:
+        return dial(host, resolved(host, connection.port), seconds=seconds, private_allowed=private_allowed)
+    except NotReached as fault:
+        raise NewConnectionError(connection, str(fault)) from fault
 
 
 def _pools(*, private_allowed: bool) -> Mapping[str, Any]:
@@ -85,19 +98,19 @@ def _pools(*, private_allowed: bool) -> Mapping[str, Any]:
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return dial(self, private_allowed=private_allowed)
+            return _connected(self, private_allowed=private_allowed)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             super().request(*args, **kwargs)
-            _note_sent()
+            note_sent()
 
     class Tls(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return dial(self, private_allowed=private_allowed)
+            return _connected(self, private_allowed=private_allowed)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             super().request(*args, **kwargs)
-            _note_sent()
+            note_sent()
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

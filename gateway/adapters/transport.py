@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import IncompleteRead
+from functools import lru_cache
+from http.client import HTTPException, IncompleteRead
 from typing import Any, Final, Self
 
 import requests
 import urllib3
 from django.conf import settings
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from gateway.adapters import dialing
+from gateway.adapters.cooperative import CooperativeAdapter
 from gateway.errors import Broken, CallerLeft, TimedOut, Unreachable
-from gateway.patience import Patience
+from gateway.patience import Patience, is_cooperative
 from registry.addresses import endpoint, is_listed
 from registry.snapshot import ProviderFacts
 
@@ -40,6 +42,7 @@ class Transport:
 
     def __init__(self) -> None:
         self._sessions: dict[tuple[tuple[str, int], bool], requests.Session] = {}
+        self._by_address: dict[tuple[str, bool], requests.Session] = {}
 
     def send(self, outgoing: Outgoing, provider: ProviderFacts, patience: Patience) -> Reply:
         """Return the reply once its headers are here; raises `Unreachable` or `TimedOut`.
@@ -50,8 +53,9 @@ class Transport:
         session = self._session(provider)
         # Where sockets do not give way, their own timeouts must serve for the exact ones of `patience`.
         timeouts = (provider.connect_timeout, None if patience.is_cooperative else provider.first_byte_timeout)
-        environment: dict[str, Any] = {"timeout": timeouts}
-        environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
+        environment: dict[str, Any] = {"timeout": timeouts, "stream": True, "verify": session.verify}
+        if session.trust_env:
+            environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
         late = TimedOut(f"{provider.name} did not begin to answer in time.")
         try:
             with patience.limit(provider.first_byte_timeout, late), dialing.noting_when_sent(patience):
@@ -59,7 +63,7 @@ class Transport:
                 response = session.get_adapter(outgoing.url).send(post, **environment)
         except requests.Timeout as error:
             raise TimedOut(f"{provider.name} did not answer in time: {_reason(error)}") from error
-        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+        except (OSError, HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
         return Reply(response, provider, patience)
 
@@ -69,6 +73,13 @@ class Transport:
             session.close()
 
     def _session(self, provider: ProviderFacts) -> requests.Session:
+        key = (provider.base_url, provider.may_be_private)
+        session = self._by_address.get(key)
+        if session is None:
+            session = self._by_address[key] = self._session_for(provider)
+        return session
+
+    def _session_for(self, provider: ProviderFacts) -> requests.Session:
         where = endpoint(provider.base_url)
         private_allowed = provider.may_be_private or is_listed(where, settings.TOKENHUB_PRIVATE_UPSTREAMS)
         session = self._sessions.get((where, private_allowed))
@@ -97,7 +108,7 @@ class Reply:
                     piece = raw.read1(_PIECE_BYTES, decode_content=True)
             except urllib3.exceptions.TimeoutError as error:
                 raise silence from error
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except (HTTPException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise Broken(f"{self._provider.name} broke off: {_reason(error)}") from error
             if not piece:
                 return
@@ -116,7 +127,7 @@ class Reply:
         """Read the end of a body whose last event has come, so that its connection can serve again; gives up soon."""
         if self._patience.is_cooperative:
             with (
-                suppress(TimedOut, CallerLeft, urllib3.exceptions.HTTPError, OSError),
+                suppress(TimedOut, CallerLeft, HTTPException, urllib3.exceptions.HTTPError, OSError),
                 self._patience.limit(_SETTLE_SECONDS, TimedOut("")),
             ):
                 self._response.raw.drain_conn()
@@ -146,36 +157,51 @@ class _DialingAdapter(HTTPAdapter):
 
 def _prepared(outgoing: Outgoing, provider: ProviderFacts) -> requests.PreparedRequest:
     """Return the request to send; only an address that no URL can have is the provider's fault, all else is ours."""
-    headers = {
+    try:
+        post = _template(outgoing.method, outgoing.url, (*provider.extra_headers, *outgoing.headers.items())).copy()
+    except requests.exceptions.InvalidURL as error:
+        raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
+    if outgoing.body:
+        post.body = outgoing.body
+        post.headers["Content-Length"] = str(len(outgoing.body))
+    return post
+
+
+@lru_cache(maxsize=1024)
+def _template(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> requests.PreparedRequest:
+    """Return what all requests to an endpoint of a provider have in common, checked once."""
+    usual = {
         "Content-Type": "application/json",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": "tokenhub",
-        **dict(provider.extra_headers),
-        **outgoing.headers,
     }
-    try:
-        return requests.Request(outgoing.method, outgoing.url, headers=headers, data=outgoing.body).prepare()
-    except requests.exceptions.InvalidURL as error:
-        raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
+    return requests.Request(method, url, headers={**usual, **dict(headers)}).prepare()
 
 
 def _open_session(*, private_allowed: bool) -> requests.Session:
     session = requests.Session()
     session.trust_env = settings.TOKENHUB_USE_ENV_PROXIES
     session.verify = settings.TOKENHUB_CA_BUNDLE or True
-    adapter = _DialingAdapter(private_allowed=private_allowed)
+    adapter = _adapter(private_allowed=private_allowed)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def _adapter(*, private_allowed: bool) -> BaseAdapter:
+    """Return the light adapter where sockets give way; proxies, and processes without gevent, are left to urllib3."""
+    if is_cooperative() and not settings.TOKENHUB_USE_ENV_PROXIES:
+        return CooperativeAdapter(private_allowed=private_allowed, certificates=settings.TOKENHUB_CA_BUNDLE)
+    return _DialingAdapter(private_allowed=private_allowed)
 
 
 def _reason(error: BaseException | None) -> str:
     """Return what is at the bottom of a failed call: the layers around it say nothing that a person could use."""
     bottom = ""
     while isinstance(error, Exception):
-        if isinstance(error, urllib3.exceptions.NewConnectionError):
-            return str(error).partition(": ")[2]  # behind urllib3's name for the connection
+        if isinstance(error, dialing.NotReached):
+            return str(error)
         if isinstance(error, IncompleteRead):
             return "the connection ended in the middle of the answer"
         bottom = str(error) or type(error).__name__

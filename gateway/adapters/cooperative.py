@@ -1,0 +1,265 @@
+"""The way to providers under gevent: what `requests` asks of an adapter, over geventhttpclient's parser.
+
+A connection is kept for the next request when an answer was read to its end, and looked at before it serves again.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
+
+import requests
+from gevent import monkey, socket, ssl
+from gevent.lock import Semaphore
+from geventhttpclient.response import HTTPParseError, HTTPResponse
+from requests.adapters import BaseAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from gateway.adapters import dialing
+
+_PIECE_BYTES: Final = 64 * 1024
+_MOST_HEAD_BYTES: Final = 256 * 1024
+_CONNECTIONS_KEPT: Final = 256  # to one origin
+_KEPT_SECONDS: Final = 60.0  # less than after what networks forget a silent connection
+_NAME_SECONDS: Final = 10.0
+_ONE_SEND_BYTES: Final = 64 * 1024
+_AUTOMATIC: Final = 47  # zlib's way to say: gzip or zlib, whichever it is
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class _Target(NamedTuple):
+    """Where a URL leads: what is connected to, and what a request to it says of it."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    authority: str
+
+
+class CooperativeAdapter(BaseAdapter):
+    """Sends a prepared request; other greenlets run while it waits. `timeout` bounds only the connecting."""
+
+    def __init__(self, *, private_allowed: bool, certificates: str) -> None:
+        super().__init__()
+        self._private_allowed = private_allowed
+        self._certificates = certificates or DEFAULT_CA_BUNDLE_PATH
+        self._origins: dict[tuple[str, str, int], _Origin] = {}
+
+    def send(  # noqa: PLR0917 - the signature is `requests`'
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = True,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Return the response once its headers are here; its body comes as it is read, whatever `stream` says.
+
+        Raises OSError, `requests.Timeout` or `HTTPParseError`.
+        """
+        url = request.url or ""
+        target = _target(url)
+        origin = self._origin(target)
+        channel = origin.connected(timeout[0])
+        answer = _Answer(origin, channel, str(request.method))
+        try:
+            _send(channel, request, target)
+            answer.read_head()
+        except BaseException:
+            answer.close()
+            raise
+        response = requests.Response()
+        response.status_code = answer.get_code()
+        response.headers.update(answer.items())
+        response.url, response.raw, response.request = url, answer, request
+        return response
+
+    def close(self) -> None:
+        """Close all connections that are kept."""
+        for origin in self._origins.values():
+            origin.close()
+
+    def _origin(self, target: _Target) -> _Origin:
+        key = target[:3]
+        origin = self._origins.get(key)
+        if origin is None:
+            context = ssl.create_default_context(cafile=self._certificates) if target.scheme == "https" else None
+            origin = self._origins[key] = _Origin(
+                target.host, target.port, private_allowed=self._private_allowed, context=context
+            )
+        return origin
+
+
+class _Origin:
+    """One server: the connections to it that are free, and the TLS session that the next one can go on with."""
+
+    def __init__(self, host: str, port: int, *, private_allowed: bool, context: ssl.SSLContext | None) -> None:
+        self._host = host
+        self._port = port
+        self._private_allowed = private_allowed
+        self._context = context
+        self._session: Any = None
+        self._found: dialing.Found = ()
+        self._found_until = 0.0
+        self._asking = Semaphore()
+        self._free: deque[tuple[float, socket.socket]] = deque(maxlen=_CONNECTIONS_KEPT)
+
+    def connected(self, seconds: float) -> socket.socket:
+        """Return a connection that is open: the one that was free last, or a new one, made in so many seconds."""
+        while self._free:
+            since, channel = self._free.pop()
+            if time.monotonic() - since < _KEPT_SECONDS and _is_quiet(channel):
+                return channel
+            channel.close()
+        channel = dialing.dial(self._host, self._addresses(), seconds=seconds, private_allowed=self._private_allowed)
+        try:
+            if self._context is not None:
+                channel = self._context.wrap_socket(channel, server_hostname=self._host, session=self._session)
+            channel.settimeout(None)
+        except TimeoutError as error:
+            channel.close()
+            raise requests.ConnectTimeout(f"{self._host} did not finish the TLS handshake") from error
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def _addresses(self) -> dialing.Found:
+        """Return what the name leads to, asked by one for all who open connections in the next seconds."""
+        with self._asking:
+            if time.monotonic() >= self._found_until:
+                self._found = dialing.resolved(self._host, self._port)
+                self._found_until = time.monotonic() + _NAME_SECONDS
+            return self._found
+
+    def keep(self, channel: socket.socket) -> None:
+        """Take back a connection whose answer was read to its end."""
+        if self._context is not None:
+            self._session = channel.session
+        if len(self._free) == _CONNECTIONS_KEPT:
+            self._free.popleft()[1].close()
+        self._free.append((time.monotonic(), channel))
+
+    def close(self) -> None:
+        """Close what is kept."""
+        while self._free:
+            self._free.pop()[1].close()
+
+
+class _Answer(HTTPResponse):
+    """What comes back on a connection, as `requests` reads it; `close` says that no more of it is needed."""
+
+    def __init__(self, origin: _Origin, channel: socket.socket, method: str) -> None:
+        super().__init__(method)
+        self._origin = origin
+        self._channel: socket.socket | None = channel
+        self._arrived: list[bytes | bytearray] = []
+        self._has_ended = False
+        self._inflating: Any = None
+
+    def read_head(self) -> None:
+        """Read until the headers are here; those of an interim answer (1xx) do not count."""
+        size = 0
+        while not self.headers_complete or self.get_code() < 200:
+            size += self._receive()
+            if size > _MOST_HEAD_BYTES:
+                raise HTTPParseError("the headers are too long")
+        encoding = str(self.get("content-encoding", "identity")).strip().lower()
+        if encoding in {"gzip", "x-gzip", "deflate"}:
+            self._inflating = zlib.decompressobj(_AUTOMATIC)
+        elif encoding not in {"identity", ""}:
+            raise HTTPParseError(f"the answer is encoded as {encoding}, which nobody asked for")
+
+    def read1(self, amount: int = _PIECE_BYTES, *, decode_content: bool = True) -> bytes:
+        """Return what has arrived of the body, or wait for it; nothing at its end. `amount` is only a hint."""
+        piece = b""
+        while not piece:
+            while not self._arrived and not self._has_ended:
+                self._receive()
+            if not self._arrived:
+                return b""
+            piece = b"".join(self._arrived)
+            self._arrived.clear()
+            if self._inflating is not None:
+                piece = _inflated(self._inflating, piece)
+        return piece
+
+    def drain_conn(self) -> None:
+        """Read what is left of the body, so that the connection can serve again."""
+        while not self._has_ended:
+            self._receive()
+            self._arrived.clear()
+
+    def close(self) -> None:
+        """Keep the connection if the body was read to its end, and close it otherwise."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        if self._has_ended and not self.should_close():
+            self._origin.keep(channel)
+        else:
+            channel.close()
+
+    def _receive(self) -> int:
+        if self._channel is None:
+            raise HTTPParseError("the connection is closed")
+        data = self._channel.recv(_PIECE_BYTES)
+        self.feed(data)
+        if not data and not self._has_ended:
+            raise HTTPParseError("the connection ended in the middle of the answer")
+        return len(data)
+
+    def _on_body(self, buf: bytearray) -> None:
+        self._arrived.append(buf)
+
+    def _on_message_complete(self) -> None:
+        super()._on_message_complete()
+        self._has_ended = self.get_code() >= 200
+
+
+@lru_cache(maxsize=1024)
+def _target(url: str) -> _Target:
+    parts = urlsplit(url)
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    host = parts.hostname or ""
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    return _Target(parts.scheme, host, port, path, parts.netloc.rpartition("@")[2])
+
+
+def _send(channel: socket.socket, request: requests.PreparedRequest, target: _Target) -> None:
+    """Send a request whole; a provider that refuses a large body may close before it has it all, and have answered."""
+    lines = [f"{request.method} {target.path} HTTP/1.1", f"Host: {target.authority}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() != "host"]
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    body = cast("bytes", request.body or b"")
+    with suppress(BrokenPipeError):
+        if len(body) <= _ONE_SEND_BYTES:
+            channel.sendall(head + body)
+        else:
+            channel.sendall(head)
+            channel.sendall(body)
+    dialing.note_sent()
+
+
+def _is_quiet(channel: socket.socket) -> bool:
+    """Whether a free connection is still open: one that was closed, or that says something unasked, is readable."""
+    poll = monkey.get_original("select", "poll")()  # gevent's own would let others run in between
+    poll.register(channel.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _inflated(inflating: Any, piece: bytes) -> bytes:
+    try:
+        inflated: bytes = inflating.decompress(piece)
+    except zlib.error as error:
+        raise HTTPParseError(f"the answer cannot be decompressed: {error}") from error
+    return inflated
