@@ -213,9 +213,14 @@ class _Answer(HTTPResponse):
         if self._channel is None:
             raise HTTPParseError("the connection is closed")
         data = self._channel.recv(_PIECE_BYTES)
-        self.feed(data)
+        try:
+            self.feed(data)
+        except HTTPParseError:
+            if data:
+                raise
         if not data and not self._has_ended:
-            raise HTTPParseError("the connection ended in the middle of the answer")
+            where = "in the middle of the answer" if self.headers_complete else "before an answer"
+            raise HTTPParseError(f"the connection ended {where}")
         return len(data)
 
     def _on_body(self, buf: bytearray) -> None:
