@@ -107,6 +107,11 @@ class Cooldowns:
         """Return the time by which cooldowns end, in unix seconds."""
         return self._clock()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing cools, nor did a while ago."""
+        return self._board.is_empty
+
     def state(self, model: ModelFacts) -> Cooling | None:
         """Return why a model is not to be called now; None if it is free, or waits for somebody to probe it."""
         now = self._clock()

@@ -13,8 +13,8 @@ from gateway.adapters.kinds import ADAPTERS
 from gateway.adapters.transport import Outgoing, Transport
 from gateway.cooldown import Cooldowns, cooldowns
 from gateway.errors import GatewayError, Overloaded, ProviderFailure
+from gateway.lineup import is_callable
 from gateway.patience import Patience
-from gateway.router import is_callable
 from registry.keeper import SnapshotUnavailable
 from registry.polling import Poll
 from registry.snapshot import ProviderFacts, Snapshot, keeper

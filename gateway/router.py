@@ -1,14 +1,10 @@
 """From a request and a picture of the registry to a route: who can serve, in which order, and why the others cannot."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from django.conf import settings
-
-from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.conversation import Untranslatable
 from gateway.cooldown import Cooldowns, Cooling, cooldowns
@@ -17,30 +13,22 @@ from gateway.errors import (
     AllLimited,
     GatewayError,
     InvalidRequest,
-    ModelNotFound,
     NoModelCanServe,
     PromptTooLong,
     Unserviceable,
 )
 from gateway.exchange import COMPLETION, EMBEDDING, RESPONSES, Decision, Excluded, Ranked, Request
+from gateway.lineup import AUTO, NOT_NAMED, Lineup, Ranking, Tier, is_callable, lineup, once_each, room
 from gateway.metrics import Standings, standings
-from gateway.scoring import STRATEGIES, Candidate, Scored, rank
-from registry.models import Capability
+from gateway.scoring import Scored
 from registry.snapshot import ModelFacts, Snapshot
 
-AUTO: Final = "auto"
 _LEAST_ROOM: Final = 256  # tokens of output, below which an answer is not worth its prompt
 DOUBT: Final = 1.3  # by which the estimate of a prompt may be too high
+_MOST_RANKED: Final = 20  # that a decision tells of where nobody asked for all
 _MOST_TOLD: Final = 10
-_NOT_NAMED: Final = "not named by the caller"
-# What serves a format, any of these; a chat model can be given the prompt of a completion.
-_ABLE: Final = {
-    COMPLETION: (Capability.COMPLETION, Capability.CHAT),
-    EMBEDDING: (Capability.EMBEDDING,),
-}
 # Where the prompt stands that is too long, if not in messages.
 _PROMPTS: Final = {COMPLETION: "prompt", EMBEDDING: "input", RESPONSES: "input"}
-_DETAILS: Final = frozenset({Capability.TOOLS, Capability.VISION, Capability.JSON, Capability.STREAMING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,51 +45,45 @@ class Route:
     """Models that the caller named, and why they are not on the route."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tier:
-    """Models that are ranked among themselves, with the weights that an alias gives them."""
-
-    models: Sequence[ModelFacts]
-    strategy: str
-    weights: Mapping[int, float] = field(default_factory=dict)
-
-    def rank(self, only: Iterable[int], session: str, recent: Standings) -> list[Scored]:
-        """Return those of the models that are among `only`, the best first."""
-        candidates = [self._candidate(model, recent) for model in self.models if model.pk in only]
-        return rank(candidates, self.strategy, session=session)
-
-    def _candidate(self, model: ModelFacts, recent: Standings) -> Candidate:
-        standing = recent.of(model.pk)
-        weight = self.weights.get(model.pk, model.weight)
-        return Candidate(model, weight, standing.ttft_ms, standing.failure_rate)
-
-
 class _Sifted:
     """What became of each model: able to serve, able but cooling, or left out for one reason."""
 
-    def __init__(self) -> None:
-        self.able: set[int] = set()
+    def __init__(self, lineup: Lineup) -> None:
+        self.lineup = lineup
+        self.able: Collection[int] = lineup.keys
         self.cooling: dict[int, Cooling] = {}
         self.rooms: dict[int, int] = {}
-        self.excluded: list[Excluded] = []
+        self.excluded: Sequence[Excluded] = lineup.left_out
 
     @classmethod
-    def of(
-        cls, snapshot: Snapshot, request: Request, named: Mapping[int, str], cooling: Cooldowns, *, tight: bool
-    ) -> Self:
-        """Sift all models; with `tight` a window counts if it may hold the prompt and some output, if not all."""
-        sifted = cls()
-        for model in snapshot.models:
-            reason = _obstacle(model, request, named) or sifted._too_small(model, request, tight=tight)
+    def of(cls, lineup: Lineup, request: Request, cooling: Cooldowns) -> Self:
+        """Sift all models; where nothing of what a request says, its size and what cools is in the way, all at once."""
+        sifted = cls(lineup)
+        is_usual = cooling.is_quiet and lineup.has_room_for(request)
+        if is_usual and not any(_obstacle(model, request) for model in lineup.judging):
+            return sifted
+        sifted._sift(request, cooling, tight=False)
+        if not sifted.able and not sifted.cooling:
+            sifted._sift(request, cooling, tight=True)
+        return sifted
+
+    def _sift(self, request: Request, cooling: Cooldowns, *, tight: bool) -> None:
+        """Look at each model; with `tight` a window counts if it may hold the prompt and some output, if not all."""
+        able: set[int] = set()
+        excluded = []
+        self.rooms = {}
+        for model in self.lineup.snapshot.models:
+            reason = self.lineup.unfit.get(model.pk) or _obstacle(model, request)
+            reason = reason or self._too_small(model, request, tight=tight)
             state = None if reason else cooling.state(model)
             if state:
-                sifted.cooling[model.pk] = state
+                self.cooling[model.pk] = state
                 reason = f"cooling until {datetime.fromtimestamp(state.until, UTC):%H:%M:%S} UTC ({state.reason})"
             if reason:
-                sifted.excluded.append(Excluded(model.id, reason))
+                excluded.append(Excluded(model.id, reason))
             else:
-                sifted.able.add(model.pk)
-        return sifted
+                able.add(model.pk)
+        self.able, self.excluded = able, excluded
 
     def _too_small(self, model: ModelFacts, request: Request, *, tight: bool) -> str:
         room = _room(request, model)
@@ -117,38 +99,49 @@ class _Sifted:
 
 
 def route(
-    request: Request, snapshot: Snapshot, *, cooling: Cooldowns = cooldowns, recent: Standings = standings
+    request: Request,
+    snapshot: Snapshot,
+    *,
+    cooling: Cooldowns = cooldowns,
+    recent: Standings = standings,
+    tells_all: bool = False,
 ) -> Route:
     """Return the route of a request; raises what says best why there is none.
 
     `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
-    `AllCooling` and `AllLimited` are not.
+    `AllCooling` and `AllLimited` are not. The decision tells of the best twenty models, or of all if that is asked for
+    here or by the caller's `explain`.
     """
-    _check_providers(request.policy.exclude_providers, snapshot)
-    tiers = _tiers(request, snapshot)
-    named = _judged(tiers, request)
-    sifted = _Sifted.of(snapshot, request, named, cooling, tight=False)
+    who = lineup(request, snapshot)
+    sifted = _Sifted.of(who, request, cooling)
     if not sifted.able and not sifted.cooling:
-        sifted = _Sifted.of(snapshot, request, named, cooling, tight=True)
-    if not sifted.able and not sifted.cooling:
-        raise _decided(_nobody(request, snapshot, sifted.excluded, named), request, snapshot, sifted)
-    probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
-    session = request.policy.session
-    ranked = [(tier, scored) for tier in tiers for scored in tier.rank(sifted.able or probes, session, recent)]
-    if not ranked:
+        raise _decided(_nobody(request, who, sifted.excluded), request, snapshot, sifted)
+    is_usual = sifted.able is who.keys
+    ranking = who.ranking if is_usual else None
+    models = who.models if ranking is not None else ()
+    if ranking is None:
+        ranking = _ranking(sifted, request, recent)
+        models = [scored.candidate.model for _, scored in ranking]
+    if not ranking:
         refusal = _all_cooling(sifted.cooling.values(), cooling.now())
-        refusal.message += told_of(_missing(request, tiers, sifted.excluded))
+        refusal.message += told_of(_missing(request, who, sifted.excluded))
         raise _decided(refusal, request, snapshot, sifted)
-    if not sifted.able:
-        ranked = ranked[:1]
-    by_model = {scored.candidate.model.pk: (tier, scored) for tier, scored in reversed(ranked)}
-    order = dict.fromkeys(scored.candidate.model.pk for _, scored in ranked)
-    told = [_ranked(*by_model[pk], request) for pk in order]
-    left_out = [each for each in sifted.excluded if each.model not in {one.model for one in told}]
+    most = None if tells_all or request.policy.explain else _MOST_RANKED
+    told = [_ranked(tier, scored, request) for tier, scored in ranking[:most]]
+    left_out = sifted.excluded
+    if not is_usual:
+        on_it = {model.id for model in models}
+        left_out = [each for each in left_out if each.model not in on_it]
+    missing = _missing(request, who, left_out)
     decision = Decision(request.estimate, snapshot.version, told, left_out)
-    models = [by_model[pk][1].candidate.model for pk in order]
-    missing = _missing(request, tiers, left_out)
     return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms, missing=missing)
+
+
+def _ranking(sifted: _Sifted, request: Request, recent: Standings) -> Ranking:
+    """Return who can serve, the best first; of those that cool, where all do, the one that may be probed."""
+    probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
+    ranked = once_each(sifted.lineup.ranked(sifted.able or probes, request.policy.session, recent))
+    return ranked if sifted.able else ranked[:1]
 
 
 def told_of(missing: Sequence[Excluded]) -> str:
@@ -159,120 +152,25 @@ def told_of(missing: Sequence[Excluded]) -> str:
     return f" What was asked for is left out ({'; '.join(told)})."
 
 
-def is_callable(model: ModelFacts) -> bool:
-    """Whether a model can be called at all, by whatever request."""
-    return not _defect(model)
-
-
-def _tiers(request: Request, snapshot: Snapshot) -> list[_Tier]:
-    """Return the models in the order in which groups of them are tried: each that was named, then all others."""
-    policy = request.policy
-    strategy = policy.strategy or settings.TOKENHUB_STRATEGY
-    if strategy not in STRATEGIES:
-        raise InvalidRequest(f"`strategy` is one of {', '.join(STRATEGIES)}.", param="strategy")
-    one = [request.model] if request.model and request.model != AUTO else []
-    tiers = [_named(name, snapshot, policy.strategy, param="model") for name in one]
-    tiers += [_named(name, snapshot, policy.strategy, param="models") for name in policy.models]
-    if not tiers or (policy.fallback and not policy.models and request.format != EMBEDDING):
-        tiers.append(_Tier(snapshot.models, strategy))
-    return tiers
-
-
-def _judged(tiers: Sequence[_Tier], request: Request) -> dict[int, str]:
-    """Return the models that may answer, by their keys, each with what speaks against it, if anything.
-
-    Vectors of different models cannot be compared, so of several only those count that are the first one elsewhere:
-    their providers call them the same, but for what stands before a slash.
-    """
-    models = [model for tier in tiers for model in tier.models]
-    is_vectors = request.format == EMBEDDING
-    return {model.pk: _other_vectors(model, models[0]) if is_vectors else "" for model in models}
-
-
-def _other_vectors(model: ModelFacts, first: ModelFacts) -> str:
-    here, there = (each.name.rpartition("/")[2].lower() for each in (model, first))
-    return "" if here == there else f"makes other vectors than {first.id}: it is {model.name}, not {first.name}"
-
-
-def _missing(request: Request, tiers: Sequence[_Tier], excluded: Sequence[Excluded]) -> list[Excluded]:
+def _missing(request: Request, who: Lineup, excluded: Sequence[Excluded]) -> list[Excluded]:
     count = len(request.policy.models) + bool(request.model and request.model != AUTO)
-    named = {model.id for tier in tiers[:count] for model in tier.models}
+    named = {model.id for tier in who.tiers[:count] for model in tier.models}
     return [each for each in excluded if each.model in named]
 
 
-def _check_providers(names: Iterable[str], snapshot: Snapshot) -> None:
-    """Raise for a provider that does not exist: who misspells one would send there what must not go there."""
-    unknown = next((name for name in names if name not in snapshot.providers), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, {model.provider.name for model in snapshot.models}, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise InvalidRequest(f"No provider of a model is named {unknown!r}.{hint}", param="exclude_providers")
+def _obstacle(model: ModelFacts, request: Request) -> str:
+    """Return what in the words of a request keeps a model from answering; empty if nothing does."""
+    return ADAPTERS[model.provider.type].obstacle(request, model)
 
 
-def _named(name: str, snapshot: Snapshot, asked: str, *, param: str) -> _Tier:
-    if group := snapshot.alias(name):
-        weights = {model.pk: weight for model, weight in group.targets if weight is not None}
-        own = group.strategy or ("weighted" if weights else settings.TOKENHUB_STRATEGY)
-        return _Tier([model for model, _ in group.targets], asked or own, weights)
-    if found := snapshot.named(name):
-        return _Tier(found, settings.TOKENHUB_STRATEGY)
-    near = difflib.get_close_matches(name, snapshot.names, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else " `GET /v1/models` lists those that there are."
-    raise ModelNotFound(f"The model {name!r} does not exist.{hint}", param=param)
-
-
-def _defect(model: ModelFacts) -> str:
-    """Return why no request can be served by a model; empty if some can."""
-    provider = model.provider
-    defects = (
-        (not model.enabled, "disabled"),
-        (not provider.enabled, f"provider {provider.name} disabled"),
-        (provider.type not in ADAPTERS, f"no adapter for providers of type {provider.type}"),
-        # what is wrong with it is for the admin's page: it may name files and variables
-        (bool(provider.problem), f"provider {provider.name} has no key that works"),
-    )
-    return next((reason for stands, reason in defects if stands), "")
-
-
-def _obstacle(model: ModelFacts, request: Request, named: Mapping[int, str]) -> str:
-    """Return the one reason, other than its size, why a model cannot serve a request; empty if it can."""
-    if defect := _defect(model):
-        return defect
-    policy, provider = request.policy, model.provider
-    unwanted = named.get(model.pk, _NOT_NAMED)
-    dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
-    light = policy.min_weight is not None and model.weight < policy.min_weight
-    obstacles = (
-        (bool(unwanted), unwanted),
-        (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
-        (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
-        (dear, f"costs more than {policy.max_cost} per 1k"),
-        (light, f"weighs less than {policy.min_weight}"),
-    )
-    reason = next((reason for stands, reason in obstacles if stands), "")
-    return reason or ADAPTERS[provider.type].obstacle(request, model)
-
-
-def _lacks(model: ModelFacts, request: Request) -> str:
-    """Return what a model cannot do of what is needed; one that names none of the details is not judged by them."""
-    asked, *others = _ABLE.get(request.format, (Capability.CHAT,))
-    if not model.capabilities & {asked, *others}:
-        return asked.value
-    if not _DETAILS & model.capabilities:
-        return ""
-    return ", ".join(sorted(request.needs - model.capabilities - ADAPTERS[model.provider.type].serves(request, model)))
-
-
-def _ranked(tier: _Tier, scored: Scored, request: Request) -> Ranked:
+def _ranked(tier: Tier, scored: Scored, request: Request) -> Ranked:
     model = scored.candidate.model
     need = min(model.context_size, request.estimate + _room(request, model))
     return Ranked(model.id, model.provider.name, scored.score, scored.terms, tier.strategy, need)
 
 
 def _room(request: Request, model: ModelFacts) -> int:
-    if request.format == EMBEDDING:
-        return 0
-    return tokens.room(request.max_tokens, model.max_output_tokens, model.context_size)
+    return room(request.format, request.max_tokens, model)
 
 
 def _decided(error: GatewayError, request: Request, snapshot: Snapshot, sifted: _Sifted) -> GatewayError:
@@ -288,22 +186,20 @@ def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
     return kind(f"Every model that could serve is cooling down ({first.reason}).", retry_after=wait)
 
 
-def _nobody(
-    request: Request, snapshot: Snapshot, excluded: Sequence[Excluded], named: Mapping[int, str]
-) -> GatewayError:
+def _nobody(request: Request, who: Lineup, excluded: Sequence[Excluded]) -> GatewayError:
     """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
-    windows = [model.context_size for model in snapshot.models if not _obstacle(model, request, named)]
+    windows = [model.context_size for model in who.fit if not _obstacle(model, request)]
     if windows:
         return PromptTooLong(
             f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"
             f" {request.estimate} tokens and room for an answer.",
             param=_PROMPTS.get(request.format, "messages"),
         )
-    told = [each for each in excluded if each.reason != _NOT_NAMED]
+    told = [each for each in excluded if each.reason != NOT_NAMED]
     fault = _fault(request)
     if isinstance(fault, InvalidRequest) and any(each.reason == str(fault) for each in told):
         return InvalidRequest(fault.message, param=fault.param)
-    kind = Unserviceable if any(is_callable(model) for model in snapshot.models) else NoModelCanServe
+    kind = Unserviceable if any(is_callable(model) for model in who.snapshot.models) else NoModelCanServe
     reasons = [f"{each.model}: {each.reason}" for each in told]
     more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
     said = "; ".join(reasons[:_MOST_TOLD] + more) or "the registry is empty"

@@ -110,3 +110,5 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "balanced": _balanced,
     "weighted": _weighted,
 }
+STEADY: Final = frozenset({"score", "cheapest"})
+"""Those by which an order is the same for every request, as long as the registry is."""

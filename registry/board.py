@@ -55,6 +55,11 @@ class Board:
                 if not entry.ended and entry.fingerprint == self._fingerprint(subject, facts):
                     yield entry
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing about anybody."""
+        return not self._entries
+
     def knows(self, model: int, provider: int) -> bool:
         """Whether there is anything to tell about the rows with these primary keys."""
         return (False, model) in self._entries or (True, provider) in self._entries

@@ -1,10 +1,10 @@
 """The immutable picture of the registry that a worker routes on, and the keeper that swaps it when the stamp moves."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -118,6 +118,8 @@ class Snapshot:
     """The names of the providers that models have, those of a part being those of the whole."""
     closed: frozenset[str] = frozenset()
     """Names of aliases that are disabled or empty: no caller can use them, even where models carry them."""
+    derived: dict[Hashable, Any] = field(init=False, repr=False, compare=False)
+    """What others work out for this picture, and keep as long as it is there."""
     _by_id: Mapping[str, ModelFacts] = field(init=False, repr=False, compare=False)
     _groups: Mapping[str, AliasFacts] = field(init=False, repr=False, compare=False)
     _parts: dict[frozenset[str], "Snapshot"] = field(init=False, repr=False, compare=False)
@@ -136,6 +138,7 @@ class Snapshot:
         object.__setattr__(self, "_by_id", MappingProxyType(by_id))
         object.__setattr__(self, "_groups", MappingProxyType(groups))
         object.__setattr__(self, "_parts", {})
+        object.__setattr__(self, "derived", {})
         if not self.providers:
             object.__setattr__(self, "providers", frozenset(model.provider.name for model in self.models))
 

@@ -60,7 +60,7 @@ class Adapter(ABC):
         return None
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
-        """Whether the provider speaks the caller's format, so that bytes pass as they are."""
+        """Whether the provider speaks the caller's format, so that bytes pass as they are; what they say is no matter."""
         return False
 
     def prepare(self, request: Request) -> None:
@@ -78,8 +78,12 @@ class Adapter(ABC):
             return str(reason)
         return ""
 
+    def judges(self, request: Request, model: ModelFacts) -> bool:
+        """Whether what a request says may be an `obstacle`; the same for all of a format."""
+        return not self.relays(request, model)
+
     def serves(self, request: Request, model: ModelFacts) -> frozenset[str]:
-        """Return which needs of a request are met here by other means than the model's own."""
+        """Return which needs of requests of this format are met here by other means than the model's own."""
         return frozenset()
 
     def dropped(self, request: Request, model: ModelFacts) -> Sequence[str]:

@@ -56,6 +56,10 @@ class EchoAdapter(Adapter):
         obstacle = super().obstacle(request, model)
         return obstacle or (str(Untranslatable("response_format")) if request.conversation.get().form else "")
 
+    def judges(self, request: Request, model: ModelFacts) -> bool:
+        """Vectors may be too many as well."""
+        return True
+
     def losses(self, conversation: Conversation, model: ModelFacts) -> Sequence[str]:
         """Return what an echo does not heed of how it is to end or to call."""
         lost = {"stop": bool(conversation.stop), "tool_choice": conversation.forces_nothing}

@@ -188,7 +188,7 @@ class Stage:
 
     def _route(self, request: Request, question: Question) -> Route:
         try:
-            return route(request, self._snapshot)
+            return route(request, self._snapshot, tells_all=True)
         except ModelNotFound as unknown:
             if unknown.param == "model":
                 unknown.param = question.named_by

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.exchange import LONGEST_NAME
 from gateway.flows import FLOWS, PREFIX
 from gateway.flows.base import MOST_ROUNDS
+from gateway.lineup import AUTO
 from gateway.openapi import routing
 from gateway.openapi.schemas import (
     ANYTHING,
@@ -26,7 +27,6 @@ from gateway.openapi.schemas import (
     text,
     whole,
 )
-from gateway.router import AUTO
 from gateway.wire.embeddings import ENCODINGS
 
 _VIRTUAL: Final = ", ".join(f"`{PREFIX}{name}`" for name in FLOWS)

@@ -15,8 +15,8 @@ from gateway.flows import FLOWS, PREFIX
 from gateway.flows.base import write_usage
 from gateway.flows.phases import MICRO, Completed, Event, Result, Said, Started, Wish
 from gateway.flows.run import events, read_wish
+from gateway.lineup import AUTO
 from gateway.patience import Patience
-from gateway.router import AUTO
 from gateway.views.base import GenerationView
 from gateway.wire import chat, openai, sse
 

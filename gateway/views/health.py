@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from accounts import picture as accounts
 from accounts.ledger import ledger
 from gateway import drain
-from gateway.router import is_callable
+from gateway.lineup import is_callable
 from registry import threads
 from registry.keeper import Keeps, SnapshotUnavailable
 from registry.snapshot import keeper

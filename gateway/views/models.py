@@ -8,7 +8,7 @@ from rest_framework.request import Request as RestRequest
 
 from gateway import flows
 from gateway.errors import GatewayError, ModelNotFound
-from gateway.router import AUTO, is_callable
+from gateway.lineup import AUTO, is_callable
 from gateway.views.base import GatewayView
 from gateway.wire import anthropic, openai
 from registry.snapshot import AliasFacts, ModelFacts, Snapshot

@@ -51,7 +51,7 @@ class Command(BaseCommand):
         """Print the decision as tables; ends with 1 where no model can serve."""
         board.exchange()  # what the workers let cool
         try:
-            decision = router.route(_request(options), keeper.current()).decision
+            decision = router.route(_request(options), keeper.current(), tells_all=True).decision
         except GatewayError as refusal:
             if refusal.decision is not None:
                 self.stdout.write(_page(refusal.decision))
