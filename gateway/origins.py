@@ -12,7 +12,7 @@ def is_from_another_site(request: HttpRequest) -> bool:
     Browsers say so in `Sec-Fetch-Site`, but only to HTTPS and to localhost; to others they tell the `Origin`, unless it
     is a plain link that is followed. Programs send neither.
     """
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    origin, site = request.META.get("HTTP_ORIGIN"), request.META.get("HTTP_SEC_FETCH_SITE")
     if site is None:
         is_foreign = origin is not None and origin.partition("://")[2] != _own_host(request)
     else:

@@ -1,12 +1,13 @@
 """Two doors: programs go straight to their view, people's pages are kept away from the hub that serves programs."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 
 from gateway.errors import BodyTimeout
 from gateway.parsers import hang_up_after_answer
@@ -32,11 +33,8 @@ class Doors:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a program here, a person in a thread."""
-        if _is_for_programs(request):
-            answer = _answered(request)
-            if isinstance(answer, HttpResponse):
-                answer.setdefault("Content-Length", str(len(answer.content)))
-            return answer
+        if is_for_programs(request):
+            return answered(request)
         try:
             with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, BodyTimeout("")):
                 request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
@@ -46,17 +44,27 @@ class Doors:
         return threads.run(self._get_response, request)
 
 
-def _is_for_programs(request: HttpRequest) -> bool:
+def is_for_programs(request: HttpRequest) -> bool:
     """Whether a program asks: at its own paths, or at one that is nobody's without the wish for a page."""
     path = request.path_info
+    if path.startswith(_PROGRAMS):
+        return True
     is_peoples = path == "/" or path.startswith(_PEOPLE) or "text/html" in request.headers.get("Accept", "")
-    return path.startswith(_PROGRAMS) or not is_peoples
+    return not is_peoples
 
 
-def _answered(request: HttpRequest) -> HttpResponseBase:
-    try:
-        match = resolve(request.path_info)
-    except Resolver404:
-        return _missing(request)
-    answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+def answered(request: HttpRequest) -> HttpResponseBase:
+    """Return the answer to a program, from the view of its path or else a refusal."""
+    match = _view_of(request.path_info)
+    answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs) if match else _missing(request)
+    if isinstance(answer, HttpResponse):
+        answer.setdefault("Content-Length", str(len(answer.content)))
     return answer
+
+
+@lru_cache(maxsize=1024)
+def _view_of(path: str) -> ResolverMatch | None:
+    try:
+        return resolve(path)
+    except Resolver404:
+        return None

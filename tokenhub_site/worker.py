@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, ClassVar, Final, Self
 
 import gevent
+from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway import drain
@@ -19,6 +20,8 @@ _LAST_IDLE_SECONDS: Final = 1.0
 
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """A worker that is told to stop by SIGTERM."""
+
+    cfg: Any
 
     def run(self) -> None:
         """Serve until told to stop and all answers are out, and then do what is left to do."""
@@ -35,12 +38,40 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         gevent.get_hub().loop.run_callback(IdleWait.end_all)
         super().handle_exit(sig, frame)
 
-    def handle_request(self, *args: Any) -> None:
-        """Answer a request; a caller who does not take the answer is gone, however open the connection is."""
+    def init_process(self) -> None:
+        """Look up the settings once: gunicorn asks some fifty of them for every request."""
+        self.cfg = _LookedUp(self.cfg)
+        super().init_process()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer a request; a caller who does not take the answer is gone, however open the connection is.
+
+        In place of gunicorn's own, which serves what is not used here: hooks, access logs, recycling, files.
+        Raises StopIteration where the connection is to be closed.
+        """
+        answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
+        environ["wsgi.multithread"] = True
+        if not self.alive or not self.cfg.keepalive:
+            answer.force_close()
         try:
-            super().handle_request(*args)
+            pieces = self.wsgi(environ, answer.start_response)
+            try:
+                for piece in pieces:
+                    answer.write(piece)
+                answer.close()
+            finally:
+                pieces.close()
         except TimeoutError as error:
             raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
+        except (gevent.GreenletExit, SystemExit):
+            raise StopIteration from None
+        except Exception as fault:
+            if isinstance(fault, OSError) or not answer.headers_sent:
+                raise
+            self.log.exception("Error handling request")
+            raise StopIteration from fault  # what a second answer would be written into is half of the first
+        if answer.should_close():
+            raise StopIteration
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse what is no request, or tell of a fault; of the former the log has the kind and none of the bytes."""
@@ -55,6 +86,47 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         with suppress(OSError):  # it may have hung up by itself
             client.sendall(refusals.written(told, getattr(request, "path", ""), request_id))
             refusals.hang_up(client)
+
+
+class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+    """An answer whose head goes out together with the first of its body."""
+
+    _head = b""
+    headers_sent: bool
+
+    def send_headers(self) -> None:
+        """Write the head down; it is sent with what comes next."""
+        if self.headers_sent:
+            return
+        lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
+        self._head = "".join(lines).encode("latin-1")
+        self.headers_sent = True
+
+    def close(self) -> None:
+        """Send what there is left, and the end of the body."""
+        self.send_headers()
+        if self.chunked:
+            self._send(b"0\r\n\r\n")
+        elif self._head:
+            self._send(b"")
+
+    def _emit_body(self, data: bytes) -> None:
+        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def _send(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        self.sock.sendall(head + data if head else data)
+
+
+class _LookedUp:
+    """Gunicorn's settings as plain attributes; what else they are asked for is theirs."""
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+        vars(self).update({name: getattr(settings, name) for name in settings.settings})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settings, name)
 
 
 class IdleWait:

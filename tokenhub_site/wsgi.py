@@ -2,10 +2,10 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenhub_site.settings")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
 
 from accounts import picture as accounts  # noqa: E402 - models exist only once Django is set up
 from accounts.contents import contents  # noqa: E402
@@ -16,6 +16,9 @@ from gateway import drain, probing, webhook  # noqa: E402
 from gateway.throttling import throttle  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
+from tokenhub_site.handler import Handler  # noqa: E402
+
+application = Handler()
 
 keeper.start()
 accounts.keeper.start()

@@ -60,7 +60,7 @@ class Adapter(ABC):
         return None
 
     def relays(self, request: Request, model: ModelFacts) -> bool:
-        """Whether the provider speaks the caller's format, so that bytes pass as they are; what they say is no matter."""
+        """Whether the provider speaks the caller's format, so that bytes pass as they are, whatever they say."""
         return False
 
     def prepare(self, request: Request) -> None:

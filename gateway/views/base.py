@@ -82,10 +82,14 @@ class GatewayView(APIView):
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
-        """Refuse what a page of another site makes a browser send: its user did not ask for it, and may pay for it."""
-        if not self.is_public and is_from_another_site(request):
+        """Find out who calls, without DRF's negotiation and versions, of which there are none.
+
+        What a page of another site makes a browser send is refused: its user did not ask for it, and may pay for it.
+        """
+        if not self.is_public and is_from_another_site(request._request):  # noqa: SLF001 - the way to what DRF wraps
             raise CrossSite("A page of another site may not call this endpoint.")
-        super().initial(request, *args, **kwargs)
+        self.perform_authentication(request)
+        self.check_permissions(request)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Return what finds out who calls, where that matters."""
@@ -149,7 +153,7 @@ class GatewayView(APIView):
                 self.claim.settle(response)
             if self.content is not None:
                 overhearing.answered(self.content, response.content)
-        return super().finalize_response(request, response, *args, **kwargs)
+        return response
 
     def answer_headers(self) -> dict[str, str]:
         """Return the headers that every answer of this endpoint has."""
@@ -295,12 +299,10 @@ class WholeAnswer(HttpResponse):
     held: ExitStack | None = None
 
     def close(self) -> None:
-        """Called by the server when the answer is over."""
-        try:
-            super().close()
-        finally:
-            if self.held is not None:
-                self.held.close()
+        """Called by the server when the answer is over; no request has begun that Django was told of."""
+        self.closed = True
+        if self.held is not None:
+            self.held.close()
 
 
 class EventStream:
