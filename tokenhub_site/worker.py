@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar, Final, Self
 
 import gevent
 from gunicorn.http import wsgi
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway import drain
 from tokenhub_site import refusals
 from tokenhub_site.gunicorn_conf import drain_deadline
+from tokenhub_site.plain_requests import PlainParser
 
 _LAST_IDLE_SECONDS: Final = 1.0
+_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -42,6 +46,31 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         """Look up the settings once: gunicorn asks some fifty of them for every request."""
         self.cfg = _LookedUp(self.cfg)
         super().init_process()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection until either side closes it; HTTP/1 without TLS is all that is spoken."""
+        client.setblocking(True)  # noqa: FBT003 - the socket's own signature
+        req = None
+        try:
+            listener_name = listener.getsockname()
+            parser = PlainParser(self.cfg, client, addr)
+            while True:
+                req = None
+                with self.timeout_ctx():
+                    req = next(parser)
+                if req is None:
+                    break
+                req.proxy_protocol_info = {}
+                self.handle_request(listener_name, req, client, addr)
+        except (StopIteration, NoMoreData):
+            pass
+        except OSError as error:
+            if error.errno not in _GONE:
+                self.log.exception("Socket error processing request.")
+        except BaseException as error:  # noqa: BLE001 - none may leave without a word, whatever it was
+            self.handle_error(req, client, addr, error)
+        finally:
+            client.close()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer a request; a caller who does not take the answer is gone, however open the connection is.
@@ -101,6 +130,13 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
         self._head = "".join(lines).encode("latin-1")
         self.headers_sent = True
+
+    def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Take the headers as they are: Django has refused those that HTTP does not have."""
+        for name, value in headers:
+            if name.lower() == "content-length":
+                self.response_length = int(value)
+            self.headers.append((name, value))
 
     def close(self) -> None:
         """Send what there is left, and the end of the body."""

@@ -11,8 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -44,6 +43,32 @@ class _Target(NamedTuple):
     authority: str
 
 
+class Asking(requests.PreparedRequest):
+    """A prepared request of which only the body is new each time: what stands before it is checked and written once."""
+
+    target: _Target
+    head: bytes
+    """All but the length of the body, which is the last line."""
+
+    @classmethod
+    def of(cls, prepared: requests.PreparedRequest) -> Self:
+        """Return what all requests of an endpoint have in common."""
+        made = cls()
+        vars(made).update(vars(prepared))
+        made.target = _target(prepared.url or "")
+        lines = [f"{prepared.method} {made.target.path} HTTP/1.1", f"Host: {made.target.authority}"]
+        left_out = {"host", "content-length"}
+        lines += [f"{name}: {value}" for name, value in prepared.headers.items() if name.lower() not in left_out]
+        made.head = "\r\n".join([*lines, ""]).encode("latin-1")
+        return made
+
+    def with_body(self, body: bytes) -> Self:
+        """Return a request that sends this body."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), body=body)
+        return made
+
+
 class CooperativeAdapter(BaseAdapter):
     """Sends a prepared request; other greenlets run while it waits. `timeout` bounds only the connecting."""
 
@@ -66,21 +91,21 @@ class CooperativeAdapter(BaseAdapter):
 
         Raises OSError, `requests.Timeout` or `HTTPParseError`.
         """
-        url = request.url or ""
-        target = _target(url)
-        origin = self._origin(target)
+        asking = cast("Asking", request)
+        origin = self._origin(asking.target)
         channel = origin.connected(timeout[0])
         answer = _Answer(origin, channel, str(request.method))
         try:
-            _send(channel, request, target)
+            _send(channel, asking)
             answer.read_head()
         except BaseException:
             answer.close()
             raise
         response = requests.Response()
         response.status_code = answer.get_code()
-        response.headers.update(answer.items())
-        response.url, response.raw, response.request = url, answer, request
+        for name, value in answer.items():
+            response.headers[name] = value
+        response.request, response.url, response.raw = asking, asking.url or "", answer
         return response
 
     def close(self) -> None:
@@ -231,26 +256,22 @@ class _Answer(HTTPResponse):
         self._has_ended = self.get_code() >= 200
 
 
-@lru_cache(maxsize=1024)
 def _target(url: str) -> _Target:
     parts = urlsplit(url)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    host = parts.hostname or ""
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    return _Target(parts.scheme, host, port, path, parts.netloc.rpartition("@")[2])
+    return _Target(parts.scheme, parts.hostname or "", port, path, parts.netloc.rpartition("@")[2])
 
 
-def _send(channel: socket.socket, request: requests.PreparedRequest, target: _Target) -> None:
+def _send(channel: socket.socket, asking: Asking) -> None:
     """Send a request whole; a provider that refuses a large body may close before it has it all, and have answered."""
-    lines = [f"{request.method} {target.path} HTTP/1.1", f"Host: {target.authority}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() != "host"]
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-    body = cast("bytes", request.body or b"")
+    body = cast("bytes", asking.body or b"")
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
     with suppress(BrokenPipeError):
         if len(body) <= _ONE_SEND_BYTES:
-            channel.sendall(head + body)
+            channel.sendall(b"".join((asking.head, length, b"\r\n", body)))
         else:
-            channel.sendall(head)
+            channel.sendall(b"".join((asking.head, length, b"\r\n")))
             channel.sendall(body)
     dialing.note_sent()
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from gateway.adapters import dialing
-from gateway.adapters.cooperative import CooperativeAdapter
+from gateway.adapters.cooperative import Asking, CooperativeAdapter
 from gateway.errors import Broken, CallerLeft, TimedOut, Unreachable
 from gateway.patience import Patience, is_cooperative
 from registry.addresses import endpoint, is_listed
@@ -93,7 +93,7 @@ class Reply:
 
     def __init__(self, response: requests.Response, provider: ProviderFacts, patience: Patience) -> None:
         self.status = response.status_code
-        self.headers = response.headers
+        self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._provider = provider
         self._patience = patience
@@ -150,33 +150,36 @@ class _DialingAdapter(HTTPAdapter):
         self._pool_classes = dialing.PRIVATE_TOO if private_allowed else dialing.PUBLIC_ONLY
         super().__init__(pool_maxsize=_CONNECTIONS_KEPT, max_retries=0)
 
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Tell the length of the body, which an `Asking` does not know."""
+        request.headers = request.headers.copy()
+        request.prepare_content_length(request.body)
+        return super().send(request, *args, **kwargs)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
 
-def _prepared(outgoing: Outgoing, provider: ProviderFacts) -> requests.PreparedRequest:
+def _prepared(outgoing: Outgoing, provider: ProviderFacts) -> Asking:
     """Return the request to send; only an address that no URL can have is the provider's fault, all else is ours."""
     try:
-        post = _template(outgoing.method, outgoing.url, (*provider.extra_headers, *outgoing.headers.items())).copy()
+        asking = _asking(outgoing.method, outgoing.url, (*provider.extra_headers, *outgoing.headers.items()))
     except requests.exceptions.InvalidURL as error:
         raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
-    if outgoing.body:
-        post.body = outgoing.body
-        post.headers["Content-Length"] = str(len(outgoing.body))
-    return post
+    return asking.with_body(outgoing.body)
 
 
 @lru_cache(maxsize=1024)
-def _template(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> requests.PreparedRequest:
-    """Return what all requests to an endpoint of a provider have in common, checked once."""
+def _asking(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Asking:
+    """Return what all requests to an endpoint of a provider have in common."""
     usual = {
         "Content-Type": "application/json",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": "tokenhub",
     }
-    return requests.Request(method, url, headers={**usual, **dict(headers)}).prepare()
+    return Asking.of(requests.Request(method, url, headers={**usual, **dict(headers)}).prepare())
 
 
 def _open_session(*, private_allowed: bool) -> requests.Session:
