@@ -1,6 +1,5 @@
 """What a call is to its caller's account: counted before anybody is asked, written down before its last byte."""
 
-from contextlib import ExitStack
 from functools import partial
 
 from accounts.facts import KeyFacts
@@ -41,15 +40,24 @@ def finishing(call: Call, *, is_last: bool) -> None:
 
 def ended(call: Call) -> None:
     """Tell of a call that has ended to the log, ledger, limits and budgets, to each whatever befell the others."""
-    with ExitStack() as told:
-        told.callback(_free, call)
-        if call.release is not None:
-            told.callback(call.release, call.usage.total)
+    try:
+        journal.log(call)
+    finally:
+        _settle(call)
+
+
+def _settle(call: Call) -> None:
+    try:
         if call.is_booked:
-            told.callback(lambda: ledger.spool.append(journal.entry(call)))
-        told.callback(journal.log, call)
+            ledger.spool.append(journal.entry(call))
+    finally:
+        _free(call)
 
 
 def _free(call: Call) -> None:
-    if leases.ended(call.id):
-        ledger.poll.wake()  # what it reserved is free for the next call once it is booked
+    try:
+        if call.release is not None:
+            call.release(call.usage.total)
+    finally:
+        if leases.ended(call.id):
+            ledger.poll.wake()  # what it reserved is free for the next call once it is booked

@@ -31,7 +31,7 @@ from gateway.hedging import Start, Try, race
 from gateway.patience import Patience
 from gateway.purse import paid
 from gateway.retries import retry_budget
-from gateway.router import DOUBT, Route, told_of
+from gateway.router import DOUBT, Route, obstacle, told_of
 from registry.cooling_stores import LONGEST_SECONDS
 from registry.snapshot import ModelFacts
 
@@ -89,6 +89,9 @@ def _tries(start: Start, request: Request, patience: Patience) -> list[Try]:
 def _start(walk: _Walk, route: Route, patience: Patience, *, transport: Transport, call: Call) -> Try | None:
     """Begin an attempt with the next model that may be called; None when there is none."""
     while model := walk.next():
+        if model.pk in route.unjudged and (reason := obstacle(model, walk.asked(model))):
+            walk.cannot_serve(model, reason, call)
+            continue
         permit = cooldowns.begin(model, probe=route.probe)
         if permit is None:
             continue  # another request finds out whether it has recovered
@@ -171,6 +174,10 @@ class _Walk:
             self._ahead = deque(each for each in self._ahead if each.context_size > self._too_small)
         if not self._ahead:
             self._try_again()
+
+    def cannot_serve(self, model: ModelFacts, reason: str, call: Call) -> None:
+        """Note that a model has no words for the request, now that it is its turn."""
+        call.leave_out({model.id: reason})
 
     def had_no_room(self, model: ModelFacts, why: AtItsLimit | Uncounted, call: Call) -> None:
         """Note that a model was not asked; of one that was asked before, what it failed with then says more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from django.db import Error as DatabaseFault
 from django.http import HttpResponse
@@ -20,6 +20,7 @@ from vault.crypto import Unopenable
 logger = logging.getLogger(__name__)
 
 HEADER: Final = "Idempotency-Key"
+_IN_WSGI: Final = "HTTP_IDEMPOTENCY_KEY"
 REPLAY: Final = {"x-tokenhub-idempotent-replay": "true"}
 _KEY: Final = re.compile(r"[ -~]{1,255}")
 _LOOK_SECONDS: Final = 0.05
@@ -72,19 +73,23 @@ class Claim:
             logger.warning("an answer cannot be kept for its %s: %s", HEADER, one_line(error))
 
 
-def claimed(headers: Mapping[str, str], path: str, body: bytes, call: Call) -> Claim | None:
-    """Return the claim of a request that has a key, else None; raises `InvalidRequest` for a key that is none."""
-    key = headers.get(HEADER)
+def claimed(meta: Mapping[str, Any], call: Call, body: bytes) -> Claim | None:
+    """Return the claim of a request whose headers in WSGI have a key, else None.
+
+    Raises `InvalidRequest` for a key that is none.
+    """
+    key = meta.get(_IN_WSGI)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
         raise InvalidRequest(f"{HEADER} has 1 to 255 printable ASCII characters.", param=HEADER)
+    path = call.endpoint.partition(" ")[2]
     return Claim(Wanted(call.key or 0, key, call.id, path, body))
 
 
-def refuse_stream(headers: Mapping[str, str]) -> None:
+def refuse_stream(meta: Mapping[str, Any]) -> None:
     """Refuse a key with a stream, which cannot be told again."""
-    if HEADER in headers:
+    if _IN_WSGI in meta:
         raise InvalidRequest(f"{HEADER} is for whole answers: leave it out, or `stream`.", param=HEADER)
 
 

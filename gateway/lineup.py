@@ -70,6 +70,7 @@ class Lineup:
         self.keys = frozenset(model.pk for model in self.fit)
         self.judging = tuple(model for model in self.fit if ADAPTERS[model.provider.type].judges(request, model))
         """Those of the fit to which the words of a request may be an obstacle."""
+        self.judging_keys = frozenset(model.pk for model in self.judging)
         self._form = request.format
 
     @cached_property

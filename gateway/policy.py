@@ -9,6 +9,8 @@ import orjson
 from gateway.errors import InvalidRequest
 from gateway.exchange import LONGEST_NAME, Policy
 
+IN_WSGI: Final = "HTTP_X_TOKENHUB_"
+"""How the names of the headers begin in a WSGI environment."""
 LONGEST_LIST: Final = 50
 """Names in a list."""
 LONGEST_TIME_MS: Final = 86_400_000
@@ -25,6 +27,8 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Policy:
         if header[: len(_PREFIX)].lower() == _PREFIX and header.lower() not in _HEADERS:
             known = ", ".join(HEADER_OF.values())
             raise InvalidRequest(f"There is no header `{header}`. There are: {known}.", param=header)
+    if not headers and _KINDS.keys().isdisjoint(body):
+        return _NO_WISHES
     for name, kind in _KINDS.items():
         header = HEADER_OF[name]
         value, place = body.get(name), name
@@ -106,6 +110,7 @@ _KINDS: Final[Mapping[str, Callable[[Any, str], Any]]] = {
     "explain": _switch,
 }
 _PREFIX: Final = "x-tokenhub-"
+_NO_WISHES: Final = Policy()
 HEADER_OF: Final = {name: f"X-TokenHub-{name.replace('_', '-').title()}" for name in _KINDS}
 """The header that says the same as a field."""
 # some clients send back the id of the call before

@@ -43,6 +43,8 @@ class Route:
     """By the key of a model: the tokens of output that it has room for, where the caller asked for more."""
     missing: Sequence[Excluded] = ()
     """Models that the caller named, and why they are not on the route."""
+    unjudged: Collection[int] = frozenset()
+    """The keys of those whose `obstacle` is to be looked at when it is their turn, which is seldom."""
 
 
 class _Sifted:
@@ -54,14 +56,20 @@ class _Sifted:
         self.cooling: dict[int, Cooling] = {}
         self.rooms: dict[int, int] = {}
         self.excluded: Sequence[Excluded] = lineup.left_out
+        self.unjudged: Collection[int] = frozenset()
 
     @classmethod
-    def of(cls, lineup: Lineup, request: Request, cooling: Cooldowns) -> Self:
-        """Sift all models; where nothing of what a request says, its size and what cools is in the way, all at once."""
+    def of(cls, lineup: Lineup, request: Request, cooling: Cooldowns, *, judges_all: bool) -> Self:
+        """Sift all models; where neither what a request says, nor its size, nor what cools is in the way, all at once.
+
+        Of what is said the first model judges alone, if not all are asked to: that takes long where it is translated.
+        """
         sifted = cls(lineup)
-        is_usual = cooling.is_quiet and lineup.has_room_for(request)
-        if is_usual and not any(_obstacle(model, request) for model in lineup.judging):
-            return sifted
+        if cooling.is_quiet and lineup.has_room_for(request):
+            judges = lineup.judging if judges_all or not lineup.models else lineup.models[:1]
+            if not any(obstacle(model, request) for model in judges):
+                sifted.unjudged = lineup.judging_keys.difference(model.pk for model in judges)
+                return sifted
         sifted._sift(request, cooling, tight=False)
         if not sifted.able and not sifted.cooling:
             sifted._sift(request, cooling, tight=True)
@@ -73,7 +81,7 @@ class _Sifted:
         excluded = []
         self.rooms = {}
         for model in self.lineup.snapshot.models:
-            reason = self.lineup.unfit.get(model.pk) or _obstacle(model, request)
+            reason = self.lineup.unfit.get(model.pk) or obstacle(model, request)
             reason = reason or self._too_small(model, request, tight=tight)
             state = None if reason else cooling.state(model)
             if state:
@@ -109,11 +117,12 @@ def route(
     """Return the route of a request; raises what says best why there is none.
 
     `ModelNotFound`, `PromptTooLong`, `Unserviceable` and `InvalidRequest` are the caller's to mend; `NoModelCanServe`,
-    `AllCooling` and `AllLimited` are not. The decision tells of the best twenty models, or of all if that is asked for
-    here or by the caller's `explain`.
+    `AllCooling` and `AllLimited` are not. The decision tells of the best twenty models and takes for granted that those
+    behind the first can say what is asked. Of all, and with all asked, it tells where `tells_all` or `explain` says so.
     """
     who = lineup(request, snapshot)
-    sifted = _Sifted.of(who, request, cooling)
+    tells_all = tells_all or request.policy.explain
+    sifted = _Sifted.of(who, request, cooling, judges_all=tells_all)
     if not sifted.able and not sifted.cooling:
         raise _decided(_nobody(request, who, sifted.excluded), request, snapshot, sifted)
     is_usual = sifted.able is who.keys
@@ -126,7 +135,7 @@ def route(
         refusal = _all_cooling(sifted.cooling.values(), cooling.now())
         refusal.message += told_of(_missing(request, who, sifted.excluded))
         raise _decided(refusal, request, snapshot, sifted)
-    most = None if tells_all or request.policy.explain else _MOST_RANKED
+    most = None if tells_all else _MOST_RANKED
     told = [_ranked(tier, scored, request) for tier, scored in ranking[:most]]
     left_out = sifted.excluded
     if not is_usual:
@@ -134,7 +143,14 @@ def route(
         left_out = [each for each in left_out if each.model not in on_it]
     missing = _missing(request, who, left_out)
     decision = Decision(request.estimate, snapshot.version, told, left_out)
-    return Route(models, decision, probe=not sifted.able, rooms=sifted.rooms, missing=missing)
+    return Route(
+        models,
+        decision,
+        probe=not sifted.able,
+        rooms=sifted.rooms,
+        missing=missing,
+        unjudged=sifted.unjudged,
+    )
 
 
 def _ranking(sifted: _Sifted, request: Request, recent: Standings) -> Ranking:
@@ -158,7 +174,7 @@ def _missing(request: Request, who: Lineup, excluded: Sequence[Excluded]) -> lis
     return [each for each in excluded if each.model in named]
 
 
-def _obstacle(model: ModelFacts, request: Request) -> str:
+def obstacle(model: ModelFacts, request: Request) -> str:
     """Return what in the words of a request keeps a model from answering; empty if nothing does."""
     return ADAPTERS[model.provider.type].obstacle(request, model)
 
@@ -188,7 +204,7 @@ def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
 
 def _nobody(request: Request, who: Lineup, excluded: Sequence[Excluded]) -> GatewayError:
     """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
-    windows = [model.context_size for model in who.fit if not _obstacle(model, request)]
+    windows = [model.context_size for model in who.fit if not obstacle(model, request)]
     if windows:
         return PromptTooLong(
             f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"

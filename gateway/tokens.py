@@ -81,6 +81,8 @@ def of_text(text: str) -> int:
         others = rest.translate(None, members)
         hundredths += weight * (len(rest) - len(others))
         rest = others
+        if not rest:
+            break
     return -(-hundredths // 100)
 
 

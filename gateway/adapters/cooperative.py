@@ -218,6 +218,10 @@ class _Answer(HTTPResponse):
                 piece = _inflated(self._inflating, piece)
         return piece
 
+    def arrived(self) -> bool:
+        """Whether `read1` would not wait."""
+        return bool(self._arrived) or self._has_ended
+
     def drain_conn(self) -> None:
         """Read what is left of the body, so that the connection can serve again."""
         while not self._has_ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException, IncompleteRead
@@ -25,6 +25,7 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _CONNECTIONS_KEPT: Final = 256
 _SETTLE_SECONDS: Final = 0.5
+_NO_LIMIT: Final = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Reply:
         silence = TimedOut(f"{self._provider.name} fell silent in the middle of an answer.")
         while True:
             try:
-                with self._patience.limit(self._provider.idle_timeout, silence):
+                with self._has_arrived() or self._patience.limit(self._provider.idle_timeout, silence):
                     piece = raw.read1(_PIECE_BYTES, decode_content=True)
             except urllib3.exceptions.TimeoutError as error:
                 raise silence from error
@@ -125,12 +126,17 @@ class Reply:
 
     def settle(self) -> None:
         """Read the end of a body whose last event has come, so that its connection can serve again; gives up soon."""
-        if self._patience.is_cooperative:
+        if self._patience.is_cooperative and not self._has_arrived():
             with (
                 suppress(TimedOut, CallerLeft, HTTPException, urllib3.exceptions.HTTPError, OSError),
                 self._patience.limit(_SETTLE_SECONDS, TimedOut("")),
             ):
                 self._response.raw.drain_conn()
+
+    def _has_arrived(self) -> AbstractContextManager[None] | None:
+        """Return a context without a limit where the next piece is here already."""
+        arrived = getattr(self._response.raw, "arrived", None)  # which urllib3 cannot say
+        return _NO_LIMIT if arrived is not None and arrived() else None
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, and close it otherwise."""

@@ -66,6 +66,8 @@ class GatewayView(APIView):
 
     is_public: ClassVar[bool] = False
     """Whether anybody may look, without a key and from a page of another site: nothing is done, nothing is private."""
+    http: HttpRequest
+    """What DRF wraps into its own request."""
     call: Call
     key: KeyFacts | None = None
     claim: idempotency.Claim | None = None
@@ -78,6 +80,7 @@ class GatewayView(APIView):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> RestRequest:
         """Begin the record of the call before anything can fail."""
+        self.http = request
         self.call = Call(f"req_{secrets.token_hex(12)}", f"{request.method} {request.path}", time.monotonic())
         return super().initialize_request(request, *args, **kwargs)
 
@@ -86,7 +89,7 @@ class GatewayView(APIView):
 
         What a page of another site makes a browser send is refused: its user did not ask for it, and may pay for it.
         """
-        if not self.is_public and is_from_another_site(request._request):  # noqa: SLF001 - the way to what DRF wraps
+        if not self.is_public and is_from_another_site(self.http):
             raise CrossSite("A page of another site may not call this endpoint.")
         self.perform_authentication(request)
         self.check_permissions(request)
@@ -218,7 +221,7 @@ class GenerationView(GatewayView, Generic[A]):
     def post(self, request: RestRequest) -> HttpResponseBase:
         """Answer a request, or raise why not."""
         self.call.is_booked = self.is_booked
-        raw = read_body(request._request)  # noqa: SLF001 - the way to the request that DRF wraps
+        raw = read_body(self.http)
         if self.key and self.key.log_content and self.is_booked:
             self.content = overhearing.begun(self.call, raw)
         understood = self._understood_and_prepared if beside.is_large(raw) else self._understood
@@ -226,7 +229,7 @@ class GenerationView(GatewayView, Generic[A]):
         self.call.stream, self.call.explain = asked.stream, asked.policy.explain
         self.call.session = asked.policy.session
         with ExitStack() as held:
-            patience = held.enter_context(Patience(_seconds(asked.policy), request.META.get("gunicorn.socket")))
+            patience = held.enter_context(Patience(_seconds(asked.policy), self.http.META.get("gunicorn.socket")))
             try:
                 if (earlier := self._admitted(asked, raw, patience)) is not None:
                     return earlier
@@ -244,12 +247,12 @@ class GenerationView(GatewayView, Generic[A]):
 
     def _admitted(self, asked: A, raw: bytes, patience: Patience) -> HttpResponse | None:
         """Count a request; returns what it was answered before, if its caller sends it again under the same key."""
-        headers = self.request.headers
+        meta = self.http.META
         if asked.stream:
-            idempotency.refuse_stream(headers)
+            idempotency.refuse_stream(meta)
         if self.key and self.is_booked:
             accounting.admit(self.call, self.key, self.size(asked))  # a replay gives its tokens back when it ends
-        self.claim = idempotency.claimed(headers, self.request.path, raw, self.call)
+        self.claim = idempotency.claimed(meta, self.call, raw)
         earlier = self.claim.earlier_answer(patience) if self.claim else None
         if earlier is None:
             return None
@@ -269,7 +272,8 @@ class GenerationView(GatewayView, Generic[A]):
     def _understood(self, raw: bytes) -> A:
         body = bodies.parse(raw, max_depth=settings.TOKENHUB_MAX_JSON_DEPTH)
         self.call.asked, self.call.user = openai.named(body)
-        return self.read(raw, body, policy.read(body, self.request.headers))
+        has_wishes = any(name.startswith(policy.IN_WSGI) for name in self.http.META)
+        return self.read(raw, body, policy.read(body, self.http.headers if has_wishes else {}))
 
     def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
         has_parts = self.thinks(asked)

@@ -37,14 +37,17 @@ class ModelView(GenerationView[Request]):
         snapshot = self.snapshot
         if flow := flows.named(asked.model):
             return deltas(flow, asked, snapshot, patience, transport=transport, call=self.call)
+        walk = self.walk(asked)
+        # what a key may spend, and who is asked for several choices, is reckoned with all that can serve
+        reckons_with_all = self.call.means is not None or walk is not escalation.answer
         try:
-            route = router.route(asked, snapshot)
+            route = router.route(asked, snapshot, tells_all=reckons_with_all)
         except GatewayError as error:
             if error.decision is not None:
                 self.call.decisions.append(error.decision)
             raise
         self.call.decisions.append(route.decision)
-        return self.walk(asked)(asked, route, patience, transport=transport, call=self.call)
+        return walk(asked, route, patience, transport=transport, call=self.call)
 
     def walk(self, asked: Request) -> Walk:
         """Return what asks the models of a route."""
