@@ -117,11 +117,17 @@ class CooperativeAdapter(BaseAdapter):
         key = target[:3]
         origin = self._origins.get(key)
         if origin is None:
-            context = ssl.create_default_context(cafile=self._certificates) if target.scheme == "https" else None
+            context = self._trusting() if target.scheme == "https" else None
             origin = self._origins[key] = _Origin(
                 target.host, target.port, private_allowed=self._private_allowed, context=context
             )
         return origin
+
+    def _trusting(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._certificates)
+        except OSError as error:
+            raise OSError(f"{self._certificates} has no certificates that can be read: {error}") from None
 
 
 class _Origin:
@@ -144,7 +150,7 @@ class _Origin:
             since, channel = self._free.pop()
             if time.monotonic() - since < _KEPT_SECONDS and _is_quiet(channel):
                 return channel
-            channel.close()
+            self.leave(channel)
         channel = dialing.dial(self._host, self._addresses(), seconds=seconds, private_allowed=self._private_allowed)
         try:
             if self._context is not None:
@@ -166,12 +172,16 @@ class _Origin:
                 self._found_until = time.monotonic() + _NAME_SECONDS
             return self._found
 
-    def keep(self, channel: socket.socket) -> None:
-        """Take back a connection whose answer was read to its end."""
+    def leave(self, channel: socket.socket) -> None:
+        """Close a connection; a new one can go on with its TLS session."""
         if self._context is not None:
             self._session = channel.session
+        channel.close()
+
+    def keep(self, channel: socket.socket) -> None:
+        """Take back a connection whose answer was read to its end."""
         if len(self._free) == _CONNECTIONS_KEPT:
-            self._free.popleft()[1].close()
+            self.leave(self._free.popleft()[1])
         self._free.append((time.monotonic(), channel))
 
     def close(self) -> None:
@@ -189,6 +199,7 @@ class _Answer(HTTPResponse):
         self._channel: socket.socket | None = channel
         self._arrived: list[bytes | bytearray] = []
         self._has_ended = False
+        self._fault: HTTPParseError | None = None
         self._inflating: Any = None
 
     def read_head(self) -> None:
@@ -233,24 +244,33 @@ class _Answer(HTTPResponse):
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        if self._has_ended and not self.should_close():
+        if self._has_ended and self._fault is None and not self.should_close():
             self._origin.keep(channel)
         else:
-            channel.close()
+            self._origin.leave(channel)
 
     def _receive(self) -> int:
+        """Wait for bytes and take them in; returns how many there were."""
+        if self._fault is not None:
+            raise self._fault
         if self._channel is None:
             raise HTTPParseError("the connection is closed")
         data = self._channel.recv(_PIECE_BYTES)
         try:
             self.feed(data)
-        except HTTPParseError:
-            if data:
+        except HTTPParseError as fault:
+            if not self.headers_complete and data:
                 raise
+            self._fault = fault  # told after what came before it; after the end nobody asks
         if not data and not self._has_ended:
             where = "in the middle of the answer" if self.headers_complete else "before an answer"
             raise HTTPParseError(f"the connection ended {where}")
         return len(data)
+
+    def _on_message_begin(self) -> None:
+        if self._has_ended:
+            raise HTTPParseError("the provider says more than it was asked")
+        super()._on_message_begin()
 
     def _on_body(self, buf: bytearray) -> None:
         self._arrived.append(buf)
@@ -291,5 +311,5 @@ def _inflated(inflating: Any, piece: bytes) -> bytes:
     try:
         inflated: bytes = inflating.decompress(piece)
     except zlib.error as error:
-        raise HTTPParseError(f"the answer cannot be decompressed: {error}") from error
+        raise HTTPParseError(f"the answer cannot be decompressed: {error}") from None
     return inflated

@@ -6,6 +6,7 @@ from typing import Literal
 
 import orjson
 import pytest
+import requests
 
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat_stream, error
@@ -264,3 +265,26 @@ def test_a_last_event_without_its_blank_line_gets_one(gateway: Gateway, provider
     assert gateway.post(stream=True).content == ROLE + MORE + last + b"\n\n"
     provider.play(raw_stream(ROLE, last + b"\n\n", b"data: [DONE]" + end))
     assert gateway.post(stream=True).content == ROLE + last + b"\n\ndata: [DONE]\n\n"
+
+
+def test_a_model_without_words_for_a_request_is_left_out_when_it_is_its_turn(
+    provider: ScriptedProvider, other: ScriptedProvider, anthropic: ScriptedProvider, tmp_path: Path
+) -> None:
+    config = {
+        "providers": [
+            {"name": "first", "type": "vllm", "base_url": provider.url},
+            {"name": "claudes", "type": "anthropic", "base_url": anthropic.url, "api_key": "sk-ant-canary"},
+            {"name": "last", "type": "vllm", "base_url": other.url},
+        ],
+        "models": [model("one", "first", weight=90), model("claude", "claudes", weight=80), model("two", "last")],
+    }
+    with Gateway(tmp_path, config) as running:
+        provider.play(error(500, "down"))
+        answer = running.post(n=2)
+        assert (answer.status_code, answer.headers["x-tokenhub-model"]) == (200, "two")
+        assert answer.headers["x-tokenhub-attempts"] == "2"
+        assert anthropic.requests == []
+        seen = requests.get(f"{running.url}/v1/decisions/{answer.headers['x-tokenhub-decision']}", timeout=5)
+        (decided,) = seen.json()["decisions"]
+    assert [each["model"] for each in decided["excluded"]] == ["claude"]
+    assert [each["model"] for each in decided["ranked"]] == ["one", "two"]
