@@ -75,6 +75,11 @@ class _Sifted:
             sifted._sift(request, cooling, tight=True)
         return sifted
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether all can serve that are fit for such requests."""
+        return self.able is self.lineup.keys
+
     def _sift(self, request: Request, cooling: Cooldowns, *, tight: bool) -> None:
         """Look at each model; with `tight` a window counts if it may hold the prompt and some output, if not all."""
         able: set[int] = set()
@@ -125,12 +130,7 @@ def route(
     sifted = _Sifted.of(who, request, cooling, judges_all=tells_all)
     if not sifted.able and not sifted.cooling:
         raise _decided(_nobody(request, who, sifted.excluded), request, snapshot, sifted)
-    is_usual = sifted.able is who.keys
-    ranking = who.ranking if is_usual else None
-    models = who.models if ranking is not None else ()
-    if ranking is None:
-        ranking = _ranking(sifted, request, recent)
-        models = [scored.candidate.model for _, scored in ranking]
+    ranking, models = _ranking(sifted, request, recent)
     if not ranking:
         refusal = _all_cooling(sifted.cooling.values(), cooling.now())
         refusal.message += told_of(_missing(request, who, sifted.excluded))
@@ -138,7 +138,7 @@ def route(
     most = None if tells_all else _MOST_RANKED
     told = [_ranked(tier, scored, request) for tier, scored in ranking[:most]]
     left_out = sifted.excluded
-    if not is_usual:
+    if not sifted.is_usual:
         on_it = {model.id for model in models}
         left_out = [each for each in left_out if each.model not in on_it]
     missing = _missing(request, who, left_out)
@@ -153,11 +153,15 @@ def route(
     )
 
 
-def _ranking(sifted: _Sifted, request: Request, recent: Standings) -> Ranking:
-    """Return who can serve, the best first; of those that cool, where all do, the one that may be probed."""
+def _ranking(sifted: _Sifted, request: Request, recent: Standings) -> tuple[Ranking, Sequence[ModelFacts]]:
+    """Return who can serve, the best first, and these models; where all cool, the one that may be probed."""
+    who = sifted.lineup
+    if sifted.is_usual and who.ranking is not None:
+        return who.ranking, who.models
     probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
-    ranked = once_each(sifted.lineup.ranked(sifted.able or probes, request.policy.session, recent))
-    return ranked if sifted.able else ranked[:1]
+    ranked = once_each(who.ranked(sifted.able or probes, request.policy.session, recent))
+    ranked = ranked if sifted.able else ranked[:1]
+    return ranked, [scored.candidate.model for _, scored in ranked]
 
 
 def told_of(missing: Sequence[Excluded]) -> str:

@@ -79,6 +79,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         Raises StopIteration where the connection is to be closed.
         """
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
+        req.answer = answer
         environ["wsgi.multithread"] = True
         if not self.alive or not self.cfg.keepalive:
             answer.force_close()
@@ -94,16 +95,14 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
         except (gevent.GreenletExit, SystemExit):
             raise StopIteration from None
-        except Exception as fault:
-            if isinstance(fault, OSError) or not answer.headers_sent:
-                raise
-            self.log.exception("Error handling request")
-            raise StopIteration from fault  # what a second answer would be written into is half of the first
         if answer.should_close():
             raise StopIteration
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Refuse what is no request, or tell of a fault; of the former the log has the kind and none of the bytes."""
+        """Refuse what is no request, or tell of a fault; of the former the log has the kind and none of the bytes.
+
+        Where an answer has begun there is no second one: it would be written into half of the first.
+        """
         told, request_id = refusals.refusal_of(exc), refusals.new_id()
         extra = {"request_id": request_id}
         if told.status == 500:
@@ -111,6 +110,9 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         else:
             where = addr[0] if addr else ""  # a Unix socket has no address
             self.log.warning("Invalid request from ip=%s: %s", where, type(exc).__name__, extra=extra)
+        answer = getattr(req, "answer", None)
+        if answer is not None and answer.headers_sent:
+            return
         request = req or getattr(exc, "req", None)
         with suppress(OSError):  # it may have hung up by itself
             client.sendall(refusals.written(told, getattr(request, "path", ""), request_id))

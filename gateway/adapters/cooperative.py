@@ -10,7 +10,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
@@ -95,12 +95,14 @@ class CooperativeAdapter(BaseAdapter):
         origin = self._origin(asking.target)
         channel = origin.connected(timeout[0])
         answer = _Answer(origin, channel, str(request.method))
+        is_answered = False
         try:
             _send(channel, asking)
             answer.read_head()
-        except BaseException:
-            answer.close()
-            raise
+            is_answered = True
+        finally:
+            if not is_answered:
+                answer.close()
         response = requests.Response()
         response.status_code = answer.get_code()
         for name, value in answer.items():
@@ -152,17 +154,20 @@ class _Origin:
                 return channel
             self.leave(channel)
         channel = dialing.dial(self._host, self._addresses(), seconds=seconds, private_allowed=self._private_allowed)
-        try:
-            if self._context is not None:
-                channel = self._context.wrap_socket(channel, server_hostname=self._host, session=self._session)
-            channel.settimeout(None)
-        except TimeoutError as error:
-            channel.close()
-            raise requests.ConnectTimeout(f"{self._host} did not finish the TLS handshake") from error
-        except BaseException:
-            channel.close()
-            raise
+        if self._context is not None:
+            channel = self._secured(channel, self._context)
+        channel.settimeout(None)
         return channel
+
+    def _secured(self, channel: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        with ExitStack() as undo:
+            undo.callback(channel.close)
+            try:
+                secured = context.wrap_socket(channel, server_hostname=self._host, session=self._session)
+            except TimeoutError as error:
+                raise requests.ConnectTimeout(f"{self._host} did not finish the TLS handshake") from error
+            undo.pop_all()
+            return secured
 
     def _addresses(self) -> dialing.Found:
         """Return what the name leads to, asked by one for all who open connections in the next seconds."""
