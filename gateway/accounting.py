@@ -5,8 +5,8 @@ from functools import partial
 from accounts.facts import KeyFacts
 from accounts.leases import leases
 from accounts.ledger import ledger
-from gateway import journal, throttling
-from gateway.exchange import Call, Means
+from gateway import journal, meters, throttling, tracing
+from gateway.exchange import Call, Means, current
 from gateway.throttling import throttle
 
 
@@ -39,7 +39,25 @@ def finishing(call: Call, *, is_last: bool) -> None:
 
 
 def ended(call: Call) -> None:
-    """Tell of a call that has ended to the log, ledger, limits and budgets, to each whatever befell the others."""
+    """Tell of a call that has ended to the log, ledger, limits, budgets and those who watch, whatever befell others."""
+    try:
+        _book(call)
+    finally:
+        _watched(call)
+
+
+def _watched(call: Call) -> None:
+    current.set(None)
+    meters.streams.discard(call.id)
+    try:
+        if meters.is_on():
+            meters.ended(call)
+    finally:
+        if tracing.tracer is not None:
+            tracing.tracer.ended(call)
+
+
+def _book(call: Call) -> None:
     try:
         journal.log(call)
     finally:

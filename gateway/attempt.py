@@ -28,7 +28,7 @@ def run(
     a usage is counted here and flagged as estimated; so is the prompt of one that the caller or the request's own time
     cut off before its first word, for which providers may ask. How it went is told to the cooldowns and the standings.
     """
-    began = time.monotonic()
+    record.began = began = time.monotonic()
     model = permit.model
     adapter = ADAPTERS[model.provider.type]
     record.prices = (*prices_of(model),) if model.has_price else ()  # a plain tuple, which JSON knows

@@ -11,7 +11,7 @@ from typing import Final
 
 from django.conf import settings
 
-from gateway import errors
+from gateway import errors, meters
 from gateway.errors import ProviderFailure
 from registry.board import Board, board
 from registry.cooling import Reason
@@ -191,6 +191,7 @@ class Cooldowns:
         else:
             return  # it was tried too early, or the attempt began before the cooldown: nothing new
         self._board.say(rule.reason, model, seconds=seconds, until=now + seconds)
+        meters.cooled(model.id, model.provider.name, rule.reason.value)
 
     def _is_last_straw(self, rule: Rule, model: ModelFacts) -> bool:
         """Count a failure where more than one is needed; whether these are enough. Edited rows begin anew."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
@@ -253,6 +254,8 @@ class Attempt:
     """The phase of a flow that this was a part of."""
     status: int = 0
     error: str = ""
+    began: float = 0.0
+    """On the clock that only goes forward, in seconds."""
     ms: float = 0.0
     ttft_ms: float | None = None
     reason: str = ""
@@ -320,6 +323,9 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     answered: Attempt | None = None
     """The attempt whose words are the answer; of a flow, that of its newest phase."""
+    trace_id: str = ""
+    span: Any = None
+    """Its trace, in hexadecimal, and its span in it, where traces are exported."""
     counted: Usage | None = None
     """The tokens of a prompt that was only to be counted: nobody has used them."""
     status: int = 0
@@ -355,3 +361,7 @@ class Call:
     def is_priced(self) -> bool:
         """Whether that is what all of them cost."""
         return all(attempt.prices or not attempt.usage.total for attempt in self.attempts)
+
+
+current: Final[ContextVar[Call | None]] = ContextVar("current", default=None)
+"""The call that this greenlet or thread is busy with, so that lines of the log can say whose they are."""

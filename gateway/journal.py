@@ -133,6 +133,8 @@ def log(call: Call) -> None:
         "ms": _milliseconds(call),
         "ttft_ms": last.ttft_ms,
     }
+    if call.trace_id:
+        extra["trace_id"] = call.trace_id
     if logger.isEnabledFor(logging.DEBUG):
         extra["decision"] = decision(call)
     logger.info("%s %s", call.endpoint, call.status, extra=extra)

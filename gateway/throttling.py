@@ -15,6 +15,7 @@ from redis import RedisError
 from accounts import limit_stores
 from accounts.facts import KeyFacts
 from accounts.limits import CONCURRENT, LEASE_SECONDS, REQUESTS, TOKENS, Subject, Verdict
+from gateway import meters
 from gateway.errors import LimitReached, Unavailable
 from registry import threads
 from registry.keeper import one_line
@@ -80,6 +81,8 @@ class Throttle:
         self._note_return()
         names = [each.name for each in subjects]
         is_counted = verdict.refused_by is None
+        if verdict.refused_by is not None:
+            meters.refused(verdict.refused_by.name, verdict.kind)
         if is_counted and any(each.limits.concurrent is not None or each.limits.tpm is not None for each in subjects):
             self._held[request] = names  # its end matters: it holds a place, or its tokens count
         return Admission(request, names, tokens, verdict)

@@ -9,6 +9,7 @@ from gateway.views.decisions import DecisionDetail
 from gateway.views.docs import Docs, OpenApi
 from gateway.views.embeddings import Embeddings
 from gateway.views.messages import CountTokens, Messages
+from gateway.views.metrics import metrics
 from gateway.views.missing import Missing
 from gateway.views.models import ModelDetail, ModelList
 from gateway.views.probe import test_model
@@ -32,6 +33,7 @@ urlpatterns = [
     path("v1/openapi.json", OpenApi.as_view(), name="openapi"),
     path("v1/docs", Docs.as_view(), name="docs"),
     re_path(r"^v1(?:/[\s\S]*)?$", Missing.as_view()),
+    path("metrics", metrics, name="metrics"),
     path("health", health.health, name="health"),
     path("health/live", health.health, name="live"),
     path("health/ready", health.ready, name="ready"),

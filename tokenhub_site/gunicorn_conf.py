@@ -14,16 +14,18 @@ import select
 import sys
 from typing import Any
 
+import gevent
 import gevent.select
 from psycopg import waiting
 
-from tokenhub_site.variables import choice, faults, whole
+from tokenhub_site import logs, metering
+from tokenhub_site.variables import address, choice, faults, whole
 
 if _found := faults():
     sys.exit(" ".join(map(str, _found)))
 
 wsgi_app = "tokenhub_site.wsgi:application"
-bind = os.environ.get("TOKENHUB_BIND", "0.0.0.0:8080")
+bind = [each for each in (os.environ.get("TOKENHUB_BIND", "0.0.0.0:8080"), address("TOKENHUB_METRICS_BIND")) if each]
 worker_class = "tokenhub_site.worker.GatewayWorker"
 workers = whole("WEB_CONCURRENCY")
 worker_connections = whole("TOKENHUB_WORKER_CONNECTIONS")
@@ -42,8 +44,34 @@ logger_class = "tokenhub_site.server_log.ServerLog"
 loglevel = choice("TOKENHUB_LOG_LEVEL").lower()
 
 
+def on_starting(server: Any) -> None:
+    """Make room for what the workers count."""
+    metering.begin()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a new worker a place to count."""
+    metering.seat(worker, list(server.WORKERS.values()))
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Let a new worker count there."""
+    metering.join(worker)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget how a worker was that has ended."""
+    metering.leave(worker)
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    metering.over()
+
+
 def post_worker_init(worker: Any) -> None:
     """Refuse what blocks the hub or is no setting: an exception before a worker has booted ends the server."""
+    logs.tell_of_strays(gevent.get_hub())
     if found := faults():  # by now the settings have read .env, which a gunicorn started by hand had not
         raise RuntimeError(" ".join(map(str, found)))
     if select.select is not gevent.select.select:

@@ -11,6 +11,7 @@ from gevent import monkey
 
 # Whoever holds a lock of these does not wait for anything meanwhile, so nobody waits long for it, the hub neither.
 _OF_THREADING: Final = ("logging", "asgiref.local", "django.dispatch.dispatcher")
+_OF_METRICS: Final = tuple(f"prometheus_client.{name}" for name in ("values", "metrics", "registry"))
 
 
 def keep_native() -> None:
@@ -29,6 +30,8 @@ def keep_native() -> None:
     setattr(importing, "_thread", _with(_thread, allocate_lock=lock, RLock=rlock, get_ident=ident))  # noqa: B010
     for name in _OF_THREADING:
         setattr(import_module(name), "threading", _with(threading, Lock=lock, RLock=rlock))  # noqa: B010
+    for name in _OF_METRICS:
+        setattr(import_module(name), "Lock", lock)  # noqa: B010
     logging._lock = rlock()  # type: ignore[attr-defined]  # noqa: SLF001 - it was made before the patches
     if logging.lastResort is not None:
         logging.lastResort.createLock()

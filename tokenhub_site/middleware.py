@@ -12,10 +12,12 @@ from django.urls import Resolver404, ResolverMatch, resolve
 from gateway.errors import BodyTimeout
 from gateway.parsers import hang_up_after_answer
 from gateway.patience import Patience
+from gateway.views.metrics import is_own_address
 from gateway.views.missing import Missing
 from registry import threads
 
-_PROGRAMS: Final = ("/v1", "/health")
+_PROGRAMS: Final = ("/v1", "/health", "/metrics")
+_WATCHERS: Final = ("/health", "/metrics")
 _PEOPLE: Final = ("/admin", settings.STATIC_URL)
 _missing = Missing.as_view()
 
@@ -50,11 +52,13 @@ def is_for_programs(request: HttpRequest) -> bool:
     if path.startswith(_PROGRAMS):
         return True
     is_peoples = path == "/" or path.startswith(_PEOPLE) or "text/html" in request.headers.get("Accept", "")
-    return not is_peoples
+    return not is_peoples or is_own_address(request)
 
 
 def answered(request: HttpRequest) -> HttpResponseBase:
     """Return the answer to a program, from the view of its path or else a refusal."""
+    if is_own_address(request) and not request.path_info.startswith(_WATCHERS):
+        return _missing(request)
     match = _view_of(request.path_info)
     answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs) if match else _missing(request)
     if isinstance(answer, HttpResponse):

@@ -8,7 +8,7 @@ import django_stubs_ext
 import environ
 
 from tokenhub_site.databases import database
-from tokenhub_site.variables import choice, decimal, file, switch, webhook, whole
+from tokenhub_site.variables import address, choice, decimal, file, switch, token, webhook, whole
 from vault.crypto import Hidden, KeyProblem, Ring, ring_from_environment
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their parameters
@@ -144,7 +144,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = TOKENHUB_BEHI
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TOKENHUB_BEHIND_TLS else None
 SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000 if TOKENHUB_BEHIND_TLS else None)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TOKENHUB_BEHIND_TLS
-SECURE_REDIRECT_EXEMPT = [r"^health"]  # probes speak plain HTTP to the pod
+SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # probes and Prometheus speak plain HTTP to the pod
 SESSION_COOKIE_HTTPONLY = True
 
 # --- the gateway -------------------------------------------------------------------------------------------------
@@ -169,6 +169,14 @@ TOKENHUB_PRIVATE_UPSTREAMS = env.list("TOKENHUB_PRIVATE_UPSTREAMS", default=[])
 TOKENHUB_USE_ENV_PROXIES = switch("TOKENHUB_USE_ENV_PROXIES")
 TOKENHUB_CA_BUNDLE = file("TOKENHUB_CA_BUNDLE")
 TOKENHUB_REFRESH_SECONDS = decimal("TOKENHUB_REFRESH_SECONDS")
+
+# --- observability -----------------------------------------------------------------------------------------------
+TOKENHUB_METRICS_TOKEN = Hidden(token("TOKENHUB_METRICS_TOKEN"))
+TOKENHUB_METRICS_BIND = address("TOKENHUB_METRICS_BIND")
+TOKENHUB_METRICS_PORT = int(TOKENHUB_METRICS_BIND.rpartition(":")[2] or 0)
+TOKENHUB_HUB_LAG_SECONDS = decimal("TOKENHUB_HUB_LAG_SECONDS")
+# all else of OTEL_* is for OpenTelemetry itself to read
+TOKENHUB_TRACES = bool(webhook("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or webhook("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

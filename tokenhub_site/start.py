@@ -39,6 +39,7 @@ def start(config_path: Path | None, *, host: str | None, port: int | None, creat
     server = (config or default_config()).server
     address = (host or server.host, server.port if port is None else port)
     _require_free(*address)
+    _require_free_for_metrics(address[1])
     try:
         ring = get_ring()
         with _alone():
@@ -90,6 +91,15 @@ def _require_free(host: str, port: int) -> None:
             attempt.bind(address)
     except (OSError, OverflowError) as error:
         raise StartRefused(f"cannot listen on {host}:{port}: {error}") from error
+
+
+def _require_free_for_metrics(port: int) -> None:
+    if not settings.TOKENHUB_METRICS_BIND:
+        return
+    if port == settings.TOKENHUB_METRICS_PORT:
+        raise StartRefused(f"TOKENHUB_METRICS_BIND needs another port than {port}, which is the gateway's own")
+    host = settings.TOKENHUB_METRICS_BIND.rpartition(":")[0].strip("[]")
+    _require_free(host, settings.TOKENHUB_METRICS_PORT)
 
 
 @contextmanager

@@ -144,6 +144,39 @@ class WebhookUrl(Variable[str]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Address(Variable[str]):
+    """Where to listen: `host:port`, the host of IPv6 in brackets."""
+
+    id: str = "site.E012"
+    default: str = ""
+    hint: str = "Give host:port, such as 127.0.0.1:9464 or [::]:9464."
+
+    def parse(self, text: str) -> str:
+        try:
+            parts = urlsplit(f"//{text}")
+            is_address = bool(parts.hostname) and bool(parts.port) and parts.netloc == text and "@" not in text
+        except ValueError:  # a port or an address in brackets that is none
+            is_address = False
+        if not is_address:
+            raise Unfit(f"is {text!r}, which is not host:port")
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token(Variable[str]):
+    """A secret that is sent in a header. It is never told."""
+
+    id: str = "site.E013"
+    default: str = ""
+    hint: str = "Give at least 16 letters, digits or signs without a space, such as openssl rand -hex 32 prints."
+
+    def parse(self, text: str) -> str:
+        if len(text) < _SHORTEST_TOKEN or not re.fullmatch(r"[!-~]+", text):
+            raise Unfit("is too short, or has what no header may have")
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadableFile(Variable[str]):
     """The path of a file, which is to be there."""
 
@@ -175,6 +208,8 @@ class CertificateFile(ReadableFile):
 # orjson writes what is nested 254 deep, and a body is wrapped once or twice on its way to a provider.
 _DEPTH: Final = 250
 _DAY: Final = 86_400
+_SHORTEST_TOKEN: Final = 16
+_COLLECTOR_HINT: Final = "Give the address of a collector of OTLP over HTTP, such as http://localhost:4318."
 
 WHOLE: Final[Mapping[str, Number[int]]] = {
     "TOKENHUB_MAX_BODY_BYTES": Number(default=20 * 1024 * 1024, lowest=1, highest=1024**3, unit="bytes"),
@@ -202,6 +237,7 @@ DECIMAL: Final[Mapping[str, Number[float]]] = {
     # a picture of the registry that is 10 s old makes a gateway unready
     "TOKENHUB_REFRESH_SECONDS": Number(default=0.25, lowest=0.01, highest=5, unit="seconds"),
     "TOKENHUB_LEDGER_SECONDS": Number(default=0.25, lowest=0.01, highest=60, unit="seconds"),
+    "TOKENHUB_HUB_LAG_SECONDS": Number(default=0.5, lowest=0.01, highest=60, unit="seconds"),
     "TOKENHUB_SQLITE_BUSY_SECONDS": Number(default=2.0, lowest=0.01, highest=600, unit="seconds"),
 }
 SWITCHES: Final[Mapping[str, Switch]] = {
@@ -223,7 +259,13 @@ CHOICES: Final[Mapping[str, Choice]] = {
     # psycopg reads it by itself; those of its ways to wait that gevent does not patch would stop a whole worker
     "PSYCOPG_WAIT_FUNC": Choice(id="site.E005", default="", options=("wait_poll", "wait_select", "wait_selector")),
 }
-WEBHOOKS: Final[Mapping[str, WebhookUrl]] = {"TOKENHUB_BUDGET_WEBHOOK": WebhookUrl()}
+WEBHOOKS: Final[Mapping[str, WebhookUrl]] = {
+    "TOKENHUB_BUDGET_WEBHOOK": WebhookUrl(),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": WebhookUrl(id="site.E014", hint=_COLLECTOR_HINT),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": WebhookUrl(id="site.E014", hint=_COLLECTOR_HINT),
+}
+ADDRESSES: Final[Mapping[str, Address]] = {"TOKENHUB_METRICS_BIND": Address()}
+TOKENS: Final[Mapping[str, Token]] = {"TOKENHUB_METRICS_TOKEN": Token()}
 FILES: Final[Mapping[str, ReadableFile]] = {
     "TOKENHUB_CA_BUNDLE": CertificateFile(),
     "TOKENHUB_ENV_FILE": ReadableFile(),
@@ -235,6 +277,8 @@ TABLE: Final[Mapping[str, Variable[Any]]] = {
     **CHOICES,
     "REDIS_URL": RedisUrls(),
     **WEBHOOKS,
+    **ADDRESSES,
+    **TOKENS,
     **FILES,
 }
 
@@ -242,6 +286,16 @@ TABLE: Final[Mapping[str, Variable[Any]]] = {
 def webhook(name: str) -> str:
     """Return an address from the environment, empty where it says nothing or what a check refuses."""
     return _read(name, WEBHOOKS[name])
+
+
+def address(name: str) -> str:
+    """Return `host:port` from the environment, empty where it says nothing or what a check refuses."""
+    return _read(name, ADDRESSES[name])
+
+
+def token(name: str) -> str:
+    """Return a token from the environment, empty where it says nothing or what a check refuses."""
+    return _read(name, TOKENS[name])
 
 
 def file(name: str) -> str:

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 from accounts.contents import Content
 from accounts.facts import KeyFacts
 from accounts.models import Scope
-from gateway import accounting, beside, idempotency, journal, overhearing, policy
+from gateway import accounting, beside, idempotency, journal, meters, overhearing, policy, tracing
 from gateway.authentication import ClientKeys
 from gateway.errors import (
     CallerLeft,
@@ -38,7 +38,7 @@ from gateway.errors import (
     Unavailable,
     Unexpected,
 )
-from gateway.exchange import CALLER_LEFT, Attempt, Call, Policy
+from gateway.exchange import CALLER_LEFT, Attempt, Call, Policy, current
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
 from gateway.origins import is_from_another_site
@@ -82,6 +82,9 @@ class GatewayView(APIView):
         """Begin the record of the call before anything can fail."""
         self.http = request
         self.call = Call(f"req_{secrets.token_hex(12)}", f"{request.method} {request.path}", time.monotonic())
+        current.set(self.call)
+        if tracing.tracer is not None:
+            tracing.tracer.begin(self.call, request.headers.get("traceparent", ""))
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
@@ -277,6 +280,7 @@ class GenerationView(GatewayView, Generic[A]):
 
     def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
         has_parts = self.thinks(asked)
+        meters.streams.add(self.call.id)
         events = EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts)
         return StreamingHttpResponse(
             events if self.content is None else overhearing.Overheard(events, self.content),

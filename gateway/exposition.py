@@ -1,0 +1,77 @@
+"""What Prometheus reads: what all workers have counted, how they are now, and which models are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import values as counted_in
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from accounts.contents import contents
+from accounts.ledger import ledger
+from gateway import meters
+from gateway.cooldown import cooldowns
+from gateway.patience import Patience
+from gateway.watchdog import watchdog
+from registry import threads
+from registry.keeper import SnapshotUnavailable
+from registry.snapshot import keeper
+
+_pool: Final = threads.Pool(1)  # it opens no connection; to read the files of many workers takes some milliseconds
+_lost: Final[Mapping[str, Callable[[], int]]] = {
+    "call": lambda: ledger.spool.dropped,
+    "content": lambda: contents.dropped,
+}
+_told: Final = dict.fromkeys(_lost, 0)
+
+
+def refresh() -> None:
+    """Note how this worker is now; called each second in its hub, and where there is none before each answer."""
+    if not meters.is_on():
+        return
+    meters.WORKERS.set(1)
+    meters.IN_FLIGHT.set(len(Patience.under_way))
+    meters.STREAMS.set(len(meters.streams))
+    meters.SPOOL_DEPTH.set(ledger.spool.depth)
+    meters.LEDGER_FAULT.labels("spool").set(bool(ledger.spool.fault))
+    meters.LEDGER_FAULT.labels("books").set(bool(ledger.outage))
+    meters.HUB_LAG_MAX.set(watchdog.longest)
+    for what, count in _lost.items():
+        if more := count() - _told[what]:
+            meters.LOST.labels(what).inc(more)
+            _told[what] += more
+
+
+def text() -> bytes:
+    """Return everything in Prometheus' text format; read in a thread beside the hub."""
+    refresh()
+    cooling = CollectorRegistry()
+    cooling.register(_Cooling())
+    return _pool.run(_written) + generate_latest(cooling)
+
+
+def _written() -> bytes:
+    if counted_in.ValueClass is counted_in.MutexValue:
+        return generate_latest(meters.registry)
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)
+    return generate_latest(shared)
+
+
+class _Cooling(Collector):
+    """Which models of the registry cool now: workers tell each other, so that each of them can say it."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        about = "Whether a model is left alone after failures."
+        told = GaugeMetricFamily("tokenhub_model_cooling", about, labels=("model", "provider"))
+        try:
+            models = keeper.current().models
+        except SnapshotUnavailable:
+            models = ()
+        for model in models:
+            told.add_metric((model.id, model.provider.name), cooldowns.state(model) is not None)
+        yield told
