@@ -24,6 +24,7 @@ streams: Final[set[str]] = set()
 _PROVIDER: Final = ("model", "provider")
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _SHORT: Final = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_HUNDREDS: Final = (2, 4, 5)  # of all the statuses that a call can have
 _NO_FAILURES: Final = frozenset({CALLER_LEFT, OVERTAKEN})
 
 
@@ -70,55 +71,73 @@ LEDGER_FAULT: Final = _gauge("ledger_fault", "Workers that cannot write to the s
 
 def is_on() -> bool:
     """Whether anybody may read what is counted."""
-    return bool(settings.TOKENHUB_METRICS_TOKEN or settings.TOKENHUB_METRICS_BIND)
+    told: bool = settings.TOKENHUB_METRICS
+    return told
 
 
-@cache
-def _of(metric: Counter, *values: str) -> Counter:
-    """Return the child of a metric, which takes longer to find than to count."""
-    return metric.labels(*values)
+class _Endpoint:
+    """What is counted by an endpoint: found once, since to find the children of a metric takes longer than to count."""
+
+    def __init__(self, route: str) -> None:
+        self.duration = _DURATION.labels(route)
+        self.by_status = {hundred: _REQUESTS.labels(route, f"{hundred}xx") for hundred in _HUNDREDS}
 
 
-@cache
-def _times(metric: Histogram, *values: str) -> Histogram:
-    return metric.labels(*values)
+class _Model:
+    """What is counted by a model at its provider."""
+
+    def __init__(self, *of: str) -> None:
+        self.duration = _ATTEMPT_DURATION.labels(*of)
+        self.first_token = _FIRST_TOKEN.labels(*of)
+        self.cost = _COST.labels(*of)
+        self.input = _TOKENS.labels(*of, "input")
+        self.output = _TOKENS.labels(*of, "output")
+        self.cache_read = _TOKENS.labels(*of, "cache_read")
+        self.cache_write = _TOKENS.labels(*of, "cache_write")
+        self.by_outcome = {"": _ATTEMPTS.labels(*of, "ok")}
+
+
+_endpoint: Final = cache(_Endpoint)
+_model: Final = cache(_Model)
 
 
 def ended(call: Call) -> None:
     """Count a call that has ended, and its attempts."""
-    route = labels.endpoint(call.endpoint)
+    here = _endpoint(labels.endpoint(call.endpoint))
     seconds = time.monotonic() - call.began
-    _of(_REQUESTS, route, f"{call.status // 100}xx").inc()
-    _times(_DURATION, route).observe(seconds)
+    here.by_status.get(call.status // 100, here.by_status[5]).inc()
+    here.duration.observe(seconds)
     if call.error:
-        _of(_ERRORS, call.error).inc()
+        _ERRORS.labels(call.error).inc()
         if call.error == BudgetExceeded.code:
-            _of(_REFUSALS, "budget", "cost").inc()
+            _REFUSALS.labels("budget", "cost").inc()
     if not call.attempts:
         return
     for each in call.attempts:
         _count(each, is_stream=call.stream)
     for failed, _ in fallbacks(call.attempts):
-        _of(_FALLBACKS, failed.model, failed.provider, failed.error).inc()
+        _FALLBACKS.labels(failed.model, failed.provider, failed.error).inc()
     _OVERHEAD.observe(max(0.0, seconds - _away(call.attempts)))
 
 
 def _count(attempt: Attempt, *, is_stream: bool) -> None:
-    model, provider, used = attempt.model, attempt.provider, attempt.usage
-    _of(_ATTEMPTS, model, provider, attempt.error or "ok").inc()
-    _times(_ATTEMPT_DURATION, model, provider).observe(attempt.ms / 1000)
+    here, used, outcome = _model(attempt.model, attempt.provider), attempt.usage, attempt.error
+    if outcome not in here.by_outcome:
+        here.by_outcome[outcome] = _ATTEMPTS.labels(attempt.model, attempt.provider, outcome)
+    here.by_outcome[outcome].inc()
+    here.duration.observe(attempt.ms / 1000)
     if is_stream and attempt.ttft_ms is not None:
-        _times(_FIRST_TOKEN, model, provider).observe(attempt.ttft_ms / 1000)
+        here.first_token.observe(attempt.ttft_ms / 1000)
     if used.uncached:
-        _of(_TOKENS, model, provider, "input").inc(used.uncached)
+        here.input.inc(used.uncached)
     if used.output:
-        _of(_TOKENS, model, provider, "output").inc(used.output)
+        here.output.inc(used.output)
     if used.cache_read:
-        _of(_TOKENS, model, provider, "cache_read").inc(used.cache_read)
+        here.cache_read.inc(used.cache_read)
     if used.cache_write:
-        _of(_TOKENS, model, provider, "cache_write").inc(used.cache_write)
+        here.cache_write.inc(used.cache_write)
     if attempt.cost_micro:
-        _of(_COST, model, provider).inc(attempt.cost_micro / 1_000_000)
+        here.cost.inc(attempt.cost_micro / 1_000_000)
 
 
 def fallbacks(attempts: Sequence[Attempt]) -> Sequence[tuple[Attempt, Attempt]]:
@@ -134,6 +153,8 @@ def fallbacks(attempts: Sequence[Attempt]) -> Sequence[tuple[Attempt, Attempt]]:
 
 def _away(attempts: Sequence[Attempt]) -> float:
     """Return the seconds in which at least one of the attempts was under way."""
+    if len(attempts) == 1:
+        return attempts[0].ms / 1000
     away = covered = 0.0
     for start, end in sorted((each.began, each.began + each.ms / 1000) for each in attempts):
         away += max(0.0, end - max(start, covered))
@@ -144,13 +165,13 @@ def _away(attempts: Sequence[Attempt]) -> float:
 def refused(subject: str, limit: str) -> None:
     """Count a refusal by a limit, `subject` being the counter's name such as `key:1`."""
     if is_on():
-        _of(_REFUSALS, subject.partition(":")[0], limit).inc()
+        _REFUSALS.labels(subject.partition(":")[0], limit).inc()
 
 
 def cooled(model: str, provider: str, reason: str) -> None:
     """Count a cooldown that began with a failure of this model."""
     if is_on():
-        _of(_COOLED, model, provider, reason).inc()
+        _COOLED.labels(model, provider, reason).inc()
 
 
 def begin() -> None:
@@ -160,7 +181,7 @@ def begin() -> None:
     _STARTS.inc()
     for by in ("key", "team", "model"):
         for limit in ("requests", "tokens", "concurrent"):
-            _of(_REFUSALS, by, limit)
-    _of(_REFUSALS, "budget", "cost")
+            _REFUSALS.labels(by, limit)
+    _REFUSALS.labels("budget", "cost")
     for what in ("call", "content"):
-        _of(LOST, what)
+        LOST.labels(what)

@@ -33,7 +33,7 @@ urlpatterns = [
     path("v1/openapi.json", OpenApi.as_view(), name="openapi"),
     path("v1/docs", Docs.as_view(), name="docs"),
     re_path(r"^v1(?:/[\s\S]*)?$", Missing.as_view()),
-    path("metrics", metrics, name="metrics"),
+    path("metrics", metrics),
     path("health", health.health, name="health"),
     path("health/live", health.health, name="live"),
     path("health/ready", health.ready, name="ready"),

@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench" / "README.md"])
 # The command line's own variables, and those that belong to a compose file or to Python.
 SOURCES = [ROOT / "tokenhub_site" / name for name in ("settings.py", "gunicorn_conf.py", "start.py")]
-READERS = r"env\.\w+|file|webhook|whole|decimal|switch|choice"
+READERS = r"env\.\w+|address|token|file|webhook|whole|decimal|switch|choice"
 
 
 def section(title: str) -> str:

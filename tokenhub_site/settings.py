@@ -173,6 +173,7 @@ TOKENHUB_REFRESH_SECONDS = decimal("TOKENHUB_REFRESH_SECONDS")
 # --- observability -----------------------------------------------------------------------------------------------
 TOKENHUB_METRICS_TOKEN = Hidden(token("TOKENHUB_METRICS_TOKEN"))
 TOKENHUB_METRICS_BIND = address("TOKENHUB_METRICS_BIND")
+TOKENHUB_METRICS = bool(TOKENHUB_METRICS_TOKEN or TOKENHUB_METRICS_BIND)
 TOKENHUB_METRICS_PORT = int(TOKENHUB_METRICS_BIND.rpartition(":")[2] or 0)
 TOKENHUB_HUB_LAG_SECONDS = decimal("TOKENHUB_HUB_LAG_SECONDS")
 # all else of OTEL_* is for OpenTelemetry itself to read

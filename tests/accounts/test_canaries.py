@@ -14,6 +14,7 @@ import requests
 from redis import Redis
 
 from tests.accounts.load import ask, config
+from tests.collector import Collector
 from tests.databases import own_database, own_role
 from tests.proxy import Proxy
 from tests.scripted import ScriptedProvider
@@ -22,6 +23,8 @@ from tests.server import Gateway, wait_for
 
 PROVIDER_KEY = f"sk-canary-{secrets.token_hex(12)}"
 ADMIN = {"username": "canary-admin", "password": f"canary-{secrets.token_hex(8)}"}
+METRICS_TOKEN = f"canary-{secrets.token_hex(12)}"
+PROMPT = f"canary {secrets.token_hex(12)}"
 MOST_PAGES = 50
 _LINK = re.compile(r'href="(/admin/[^"#]*|\?[^"#]*)"')
 _NO_PAGE = re.compile(r"logout|jsi18n|password_change|/static/")
@@ -46,15 +49,21 @@ def test_it_works(provider: ScriptedProvider, tmp_path: Path) -> None:
         whole = config(provider)
         whole["providers"][0] |= {"api_key": PROVIDER_KEY, "type": "openai"}
         whole["models"].append({**whole["models"][0], "id": "other"})
+        collector = stack.enter_context(Collector())
+        settings |= {"TOKENHUB_METRICS_TOKEN": METRICS_TOKEN, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         hub = stack.enter_context(Gateway(tmp_path, whole, WEB_CONCURRENCY="2", **settings))
         token = hub.key("--rpm", "100000", "--budget-usd", "100")
         canaries |= {"provider key": PROVIDER_KEY, "client key": token.rpartition("_")[2], "admin": ADMIN["password"]}
+        canaries["metrics token"] = METRICS_TOKEN
         canaries["encryption key"] = hub.environment["TOKENHUB_ENCRYPTION_KEY"]
         canaries["pepper"] = pepper(hub)
         assert all(canaries.values())
         told = [*trouble(hub, provider, token, list(ways.values()))]
         assert any(PROVIDER_KEY in each.header("Authorization") for each in provider.requests)  # it is in use
         assert wait_for(lambda: hub.run("ledger", "check").returncode == 0, 20)
+        watched = [metrics(hub), *(str(span) for span in collector.spans())]
+        assert len(watched) > 20
+        assert found({"prompt": PROMPT, "public id": token.split("_")[1]} | canaries, watched) == []
         told += [*pages(hub), *commands(hub), hub.log, *database(hub)]
         told += [file.read_text(errors="replace") for file in (tmp_path / "var").rglob("*") if file.is_file()]
         assert found(canaries, told) == []
@@ -104,7 +113,8 @@ def trouble(hub: Gateway, provider: ScriptedProvider, token: str, ways: list[Pro
     """What callers are told while things go wrong."""
 
     def asked(key: str = token, **more: object) -> str:
-        told = ask(hub, key, explain=True, **more).told
+        messages = [{"role": "user", "content": PROMPT}]
+        told = ask(hub, key, explain=True, messages=messages, **more).told
         return f"{dict(told.headers)}{told.text}"
 
     yield asked()
@@ -126,6 +136,13 @@ def trouble(hub: Gateway, provider: ScriptedProvider, token: str, ways: list[Pro
     decision = ask(hub, token).told.headers["x-tokenhub-request-id"]
     for path in ("/v1/models", "/v1/usage", f"/v1/decisions/{decision}", "/v1/openapi.json", "/health/ready"):
         yield requests.get(f"{hub.url}{path}", headers=headers, timeout=30).text
+
+
+def metrics(hub: Gateway) -> str:
+    """What Prometheus reads."""
+    told = requests.get(f"{hub.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}, timeout=30)
+    assert "tokenhub_refusals_total" in told.text
+    return told.text
 
 
 def pages(hub: Gateway) -> Iterator[str]:

@@ -54,6 +54,9 @@ def test_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
         "PSYCOPG_WAIT_FUNC": "wait_selector",
         "REDIS_URL": "redis://:secret@one:6379/0,rediss://two;unix:///run/redis.sock",
         "WEB_CONCURRENCY": "",
+        "TOKENHUB_METRICS_BIND": "[::1]:9464",
+        "TOKENHUB_METRICS_TOKEN": "0123456789abcdef",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
     }.items():
         monkeypatch.setenv(name, value)
     assert found() == []
@@ -124,6 +127,15 @@ def test_no_depth_that_may_be_set_is_too_deep_to_be_written() -> None:
         ("TOKENHUB_CA_BUNDLE", __file__, "site.E008"),
         ("TOKENHUB_ENV_FILE", "/gone/settings.env", "site.E008"),
         ("REDIS_URL", "redis://host,secret", "site.E006"),
+        ("TOKENHUB_METRICS_BIND", "9464", "site.E012"),
+        ("TOKENHUB_METRICS_BIND", "127.0.0.1:0", "site.E012"),
+        ("TOKENHUB_METRICS_BIND", "127.0.0.1:70000", "site.E012"),
+        ("TOKENHUB_METRICS_BIND", "::1:9464", "site.E012"),
+        ("TOKENHUB_METRICS_BIND", "http://localhost:9464", "site.E012"),
+        ("TOKENHUB_METRICS_TOKEN", "secret", "site.E013"),
+        ("TOKENHUB_METRICS_TOKEN", "a secret of some words", "site.E013"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317/secret", "site.E014"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://secret@collector:4317", "site.E014"),
     ],
 )
 def test_words_that_say_nothing(name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:

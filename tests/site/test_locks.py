@@ -10,6 +10,7 @@ import importlib, logging, threading
 import tokenhub_site.gunicorn_conf
 from asgiref.local import Local
 from django.dispatch import Signal
+from prometheus_client import CollectorRegistry, Counter
 
 print(*(type(lock).__module__ for lock in (
     importlib._bootstrap._ModuleLock("any").lock,
@@ -18,6 +19,8 @@ print(*(type(lock).__module__ for lock in (
     logging.StreamHandler().lock,
     Signal().lock,
     object.__getattribute__(Local(), "_lock"),
+    Counter("any", "", registry=None)._value._lock,
+    CollectorRegistry()._lock,
     threading.Lock(),
 )))
 """
@@ -26,4 +29,4 @@ print(*(type(lock).__module__ for lock in (
 def test_it_works() -> None:
     command = [sys.executable, "-W", "ignore", "-c", SHOWN]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert told.split() == ["_thread"] * 6 + ["gevent.thread"]
+    assert told.split() == ["_thread"] * 8 + ["gevent.thread"]

@@ -1,6 +1,7 @@
 """A log record is one line of JSON, and what looks like a credential is cut."""
 
 import logging
+import subprocess
 import sys
 from typing import Any
 
@@ -8,7 +9,8 @@ import orjson
 import pytest
 from django.http import HttpRequest
 
-from tests.server import Gateway
+from gateway.exchange import Call, current
+from tests.server import ROOT, Gateway
 from tokenhub_site.logs import JsonLines, NoCalls, redact
 
 
@@ -92,3 +94,44 @@ def test_the_server_speaks_like_the_gateway(gateway: Gateway) -> None:
     lines = gateway.log.splitlines()
     first = next(index for index, text in enumerate(lines) if "Starting gunicorn" in text)
     assert {orjson.loads(text)["logger"] for text in lines[first:]} >= {"gunicorn.error"}
+
+
+def test_a_line_says_whose_request_and_trace_it_is_about() -> None:
+    call = Call("req_1", "GET /", 0.0)
+    token = current.set(call)
+    try:
+        assert line("x")["request_id"] == "req_1"
+        assert "trace_id" not in line("x")
+        call.trace_id = "0af7"
+        assert line("x")["trace_id"] == "0af7"
+        assert line("x", request_id="req_2")["request_id"] == "req_2"
+    finally:
+        current.reset(token)
+    assert "request_id" not in line("x")
+
+
+STRAYS = """
+import gevent, logging, sys, threading, warnings
+from tokenhub_site import gunicorn_conf, logs
+handler = logging.StreamHandler()
+handler.setFormatter(logs.JsonLines())
+logging.getLogger().addHandler(handler)
+logs.tell_of_strays(gevent.get_hub())
+def stray():
+    raise ValueError("Bearer abcdefgh12345")
+gevent.spawn(stray).join()
+one = threading.Thread(target=stray)
+one.start()
+one.join()
+warnings.warn("of age")
+"""
+
+
+def test_what_nobody_caught_is_told_like_all_else() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", STRAYS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    told = [orjson.loads(text) for text in run.stderr.splitlines()]
+    assert [each["level"] for each in told] == ["error", "error", "warning"]
+    assert all("ValueError" in each["exception"] and "abcdefgh" not in each["exception"] for each in told[:2])
+    assert "of age" in told[2]["message"]
