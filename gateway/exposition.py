@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -49,29 +49,38 @@ def refresh() -> None:
 def text() -> bytes:
     """Return everything in Prometheus' text format; read in a thread beside the hub."""
     refresh()
-    cooling = CollectorRegistry()
-    cooling.register(_Cooling())
-    return _pool.run(_written) + generate_latest(cooling)
+    return _pool.run(_written, _cooling())
 
 
-def _written() -> bytes:
+def _written(cooling: GaugeMetricFamily) -> bytes:
+    registry = CollectorRegistry()
     if counted_in.ValueClass is counted_in.MutexValue:
-        return generate_latest(meters.registry)
-    shared = CollectorRegistry()
-    MultiProcessCollector(shared)
-    return generate_latest(shared)
+        registry.register(meters.registry)
+    else:
+        MultiProcessCollector(registry)
+    registry.register(_Found(cooling))
+    return generate_latest(registry)
 
 
-class _Cooling(Collector):
-    """Which models of the registry cool now: workers tell each other, so that each of them can say it."""
+def _cooling() -> GaugeMetricFamily:
+    """Return which models of the registry cool now: workers tell each other, so that each of them can say it."""
+    about = "Whether a model is left alone after failures."
+    told = GaugeMetricFamily("tokenhub_model_cooling", about, labels=("model", "provider"))
+    try:
+        models = keeper.current().models
+    except SnapshotUnavailable:
+        return told
+    for model in models:
+        told.add_metric((model.id, model.provider.name), cooldowns.state(model) is not None)
+    return told
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        about = "Whether a model is left alone after failures."
-        told = GaugeMetricFamily("tokenhub_model_cooling", about, labels=("model", "provider"))
-        try:
-            models = keeper.current().models
-        except SnapshotUnavailable:
-            models = ()
-        for model in models:
-            told.add_metric((model.id, model.provider.name), cooldowns.state(model) is not None)
-        yield told
+
+class _Found(Collector):
+    """What was found out before."""
+
+    def __init__(self, *families: GaugeMetricFamily) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return it."""
+        return self._families

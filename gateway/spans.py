@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -59,7 +59,9 @@ class Spans:
         parent = _parents.extract({"traceparent": traceparent}, Context())
         name = f"{labels.method(call.endpoint)} {labels.endpoint(call.endpoint)}"
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, start_time=round(call.at * _NANO))
-        call.span, call.trace_id = span, f"{span.get_span_context().trace_id:032x}"
+        call.span, context = span, span.get_span_context()
+        if context.is_valid:
+            call.trace_id = format_trace_id(context.trace_id)
 
     def ended(self, call: Call) -> None:
         """End the span of a call; what an attempt was, is told by its own."""

@@ -181,25 +181,48 @@ def expressions() -> Iterator[str]:
     yield from (rule["expr"] for group in alerts["groups"] for rule in group["rules"])
 
 
+def names(expression: str) -> set[str]:
+    """The metrics that an expression names."""
+    return set(re.findall(r"\btokenhub_\w+", expression))
+
+
+def labels_of(hub: Gateway, provider: ScriptedProvider, other: ScriptedProvider) -> dict[str, set[str]]:
+    """The labels of everything that is told once everything has happened that is counted."""
+    one(hub, stream=True)
+    one(hub, model="canary-model")
+    provider.play(error(429, "slow down", headers={"Retry-After": "1"}))
+    one(hub)
+    other.start_afresh()
+    needed = {name for expression in expressions() for name in names(expression)}
+    assert wait_for(lambda: needed <= {name for name, _ in read(hub)}, 10), needed - {name for name, _ in read(hub)}
+    labels: dict[str, set[str]] = {}
+    for name, has in read(hub):
+        labels.setdefault(name, set()).update(label for label, _ in has)
+    return labels
+
+
 def test_the_dashboard_and_the_alerts_name_what_there_is(
     watched: Gateway, provider: ScriptedProvider, other: ScriptedProvider
 ) -> None:
-    one(watched, stream=True)
-    provider.play(error(500, "down"))
-    one(watched)
-    labels: dict[str, set[str]] = {}
-    for name, has in read(watched):
-        labels.setdefault(name, {"job", "instance"}).update(name for name, _ in has)
+    labels = labels_of(watched, provider, other)
     for expression in expressions():
-        named = set(re.findall(r"\btokenhub_\w+", expression))
-        assert named <= set(labels), expression
-        used = {name for names in re.findall(r"\bby \(([^)]*)\)", expression) for name in re.split(r",\s*", names)}
+        used = {name for found in re.findall(r"\bby \(([^)]*)\)", expression) for name in re.split(r",\s*", found)}
         used |= set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=(?!=))\s*\"", expression))
-        for metric in named:
-            assert used <= labels[metric], expression
-    shown = {name for expression in expressions() for name in re.findall(r"\btokenhub_\w+", expression)}
-    ends = ("_bucket", "_sum", "_count", "_created")
+        for metric in names(expression):
+            assert used - {"job", "instance"} <= labels[metric], expression
+    shown = {name for expression in expressions() for name in names(expression)}
+    ends = ("_bucket", "_sum", "_count")
     assert {name for name in labels if not name.endswith(ends)} - shown == set()
+
+
+def test_the_table_of_the_document_is_what_there_is(
+    watched: Gateway, provider: ScriptedProvider, other: ScriptedProvider
+) -> None:
+    told = re.findall(r"^\| `(tokenhub_\w+)` \| ([^|]*)\|", (ROOT / "docs/observability.md").read_text(), re.MULTILINE)
+    table = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in told}
+    found = labels_of(watched, provider, other)
+    plain = {re.sub(r"_(bucket|sum|count)$", "", name): labels - {"le"} for name, labels in found.items()}
+    assert table == plain
 
 
 def test_the_alerts_are_rules(tmp_path: Path) -> None:

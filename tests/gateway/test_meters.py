@@ -4,11 +4,13 @@ import time
 from typing import Any
 
 import pytest
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from gateway import accounting, labels, meters
 from gateway.exchange import CALLER_LEFT, OVERTAKEN, Attempt, Call, Usage
 from gateway.urls import urlpatterns
+from vault.crypto import Hidden
 
 
 def tried(model: str, error: str = "", **more: Any) -> Attempt:
@@ -93,3 +95,14 @@ def test_every_endpoint_has_a_name_of_its_own() -> None:
     for path in ("", "/", "/v1", "/v1/", "/v1/model", "/v1/chat/completions/", "/admin/", "/v2/models"):
         assert labels.endpoint(f"POST {path}") == labels.OTHER, path
     assert (labels.method("GET /"), labels.method("BREW /pot")) == ("GET", "_OTHER")
+
+
+@pytest.mark.django_db
+def test_a_single_process_tells_for_itself(settings: Settings, client: Client) -> None:
+    settings.TOKENHUB_METRICS, settings.TOKENHUB_METRICS_TOKEN = True, Hidden("canary-of-the-metrics")
+    accounting.ended(Call("req_4", "GET /v1/models", time.monotonic(), status=200))
+    assert client.get("/metrics").status_code == 404
+    told = client.get("/metrics", headers={"Authorization": "Bearer canary-of-the-metrics"}).content.decode()
+    assert 'tokenhub_requests_total{endpoint="/v1/models",status="2xx"}' in told
+    assert "# TYPE tokenhub_model_cooling gauge" in told
+    assert "tokenhub_workers 1.0" in told
