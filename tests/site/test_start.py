@@ -138,6 +138,18 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
+def test_metrics_need_a_port_of_their_own(tmp_path: Path) -> None:
+    port = free_port()
+    for taken, said in ((port, "needs another port than"), (None, "cannot listen on 127.0.0.1:")):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            bind = f"127.0.0.1:{taken or other.getsockname()[1]}"
+            key = {"TOKENHUB_ENCRYPTION_KEY": generate_key(), "TOKENHUB_METRICS_BIND": bind}
+            told = tokenhub(tmp_path, "--host", "127.0.0.1", "--port", str(port), **key)
+        assert told.returncode == 1
+        assert said in told.stderr
+    assert not (tmp_path / "var").exists()
+
+
 def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
     """Also where its folder is not: whoever runs the gateway may have made that, or named another."""
     folder = tmp_path / "shared"
