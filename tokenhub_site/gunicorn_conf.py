@@ -46,7 +46,7 @@ loglevel = choice("TOKENHUB_LOG_LEVEL").lower()
 
 def on_starting(server: Any) -> None:
     """Make room for what the workers count."""
-    metering.begin()
+    metering.begin(server)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

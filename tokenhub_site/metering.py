@@ -1,7 +1,8 @@
 """Where the workers of one gunicorn count together: files in memory, one set for each place in the row of workers.
 
 A worker that replaces another takes its place and goes on counting in its files, so that nothing is lost with a worker
-and nothing grows with their number. The folder lasts as long as the gunicorn that made it.
+and nothing grows with their number. The folder lasts as long as the gunicorn that made it. Where there is no room for
+files each worker counts for itself: what watches the gateway must not keep it from its work.
 """
 
 import fcntl
@@ -17,11 +18,21 @@ from prometheus_client import multiprocess, values
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client
 _PREFIX: Final = "tokenhub-metrics-"
 _LOCK: Final = "lock"
+_KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # as prometheus_client names its files
+_ROOM: Final = 256 * 1024  # bytes: for some fifty models, and then a file grows
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a full disk must not stop a worker that counts
 
 
-def begin() -> None:
+def begin(server: Any) -> None:
     """Make a folder for this gunicorn, and remove those of others that are no more."""
+    os.environ.pop(_FOLDER, None)  # of the gunicorn that this one replaces
+    try:
+        os.environ[_FOLDER] = str(_made())
+    except OSError as error:
+        server.log.warning("metrics are of one worker each: %s", error.strerror)
+
+
+def _made() -> Path:
     parent = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for old in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         _remove_if_free(old)
@@ -30,7 +41,7 @@ def begin() -> None:
     descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)  # held until the last process that has the descriptor ends
     unlocked.rename(folder / _LOCK)
-    os.environ[_FOLDER] = str(folder)
+    return folder
 
 
 def _remove_if_free(lock: Path) -> None:
@@ -45,7 +56,8 @@ def _remove_if_free(lock: Path) -> None:
 
 def over() -> None:
     """Remove the folder when gunicorn ends."""
-    shutil.rmtree(os.environ[_FOLDER], ignore_errors=True)
+    if folder := os.environ.get(_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def seat(worker: Any, others: list[Any]) -> None:
@@ -57,9 +69,27 @@ def seat(worker: Any, others: list[Any]) -> None:
 def join(worker: Any) -> None:
     """Let a worker count in the files of its place; called in it, before anything is counted."""
     place: int = worker.place
+    if not (folder := os.environ.get(_FOLDER)):
+        return
+    try:
+        for kind in _KINDS:
+            _make_room(Path(folder, f"{kind}_{place}.db"))
+    except OSError as error:
+        worker.log.warning("metrics are of one worker each: %s", error.strerror)
+        return
     values.ValueClass = values.MultiProcessValue(lambda: place)
+
+
+def _make_room(path: Path) -> None:
+    """Take the memory of a file: what is found missing when it is written to ends a process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _ROOM)
+    finally:
+        os.close(descriptor)
 
 
 def leave(worker: Any) -> None:
     """Forget how a worker was that has ended; what it counted stays."""
-    multiprocess.mark_process_dead(worker.place)
+    if _FOLDER in os.environ:
+        multiprocess.mark_process_dead(worker.place)

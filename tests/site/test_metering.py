@@ -14,7 +14,7 @@ from tokenhub_site import metering
 BEGUN = """
 import os, sys
 from tokenhub_site import metering
-metering.begin()
+metering.begin(None)
 print(os.environ["PROMETHEUS_MULTIPROC_DIR"], flush=True)
 sys.stdin.read()
 """
@@ -59,3 +59,27 @@ def test_a_worker_takes_the_first_place_that_is_free() -> None:
     worker = SimpleNamespace()
     metering.seat(worker, others)
     assert worker.place == 1
+
+
+FULL = """
+import logging, os, sys
+from types import SimpleNamespace
+from prometheus_client import Counter, values
+from tokenhub_site import metering
+worker = SimpleNamespace(place=0, log=logging.getLogger())
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+metering.join(worker)
+print(values.ValueClass.__name__, Counter("any", "").inc())
+metering.leave(worker)
+"""
+
+
+def test_a_worker_without_room_counts_for_itself(tmp_path: Path) -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", FULL, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        )
+        for folder in (tmp_path, tmp_path / "gone")
+    ]
+    assert [each.stdout.split()[0] for each in told] == ["MmapedValue", "MutexValue"]
+    assert "metrics are of one worker each" in told[1].stderr
