@@ -1,123 +1,145 @@
-"""`python -m bench`: measures the gateway in several rounds and prints a table of medians with minimum and maximum."""
+"""`python -m bench`: measures gateways in turn, several rounds, and prints medians with minimum and maximum."""
+
+from __future__ import annotations
 
 import argparse
+import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from statistics import median, quantiles
+from typing import Final
 
 import orjson
 
-from bench import stack
-from bench.load import Result
-from bench.provider import EVENTS
+from bench import chart, gateways, growth, loops, processes, report, rows
+from bench.gateways import Gateway
+from bench.scenarios import QUICK, SCENARIOS, Scenario, chat, measure
 
-Figures = Iterator[tuple[str, float]]
-_PACKAGES = ("django", "djangorestframework", "gunicorn", "gevent", "requests", "urllib3")
-
-
-def chat(model: str, size: int = 5, *, stream: bool = False) -> dict[str, object]:
-    """Return a body with a prompt of so many characters."""
-    return {"model": model, "stream": stream, "messages": [{"role": "user", "content": "x" * size}]}
+_PACKAGES: Final = ("django", "djangorestframework", "gunicorn", "gevent", "requests", "urllib3")
 
 
-def latencies(name: str, seen: Result) -> Figures:
-    """Yield percentiles of whole answers."""
-    cuts = quantiles(seen.whole_ms, n=100)
-    yield from ((f"{name}: p{percent} ms", cuts[percent - 1]) for percent in (50, 95, 99))
+@dataclass(frozen=True)
+class Plan:
+    """What a round measures; `seconds` at 32 connections, `pause` in seconds between two pieces of a stream."""
+
+    scenarios: Sequence[Scenario] = SCENARIOS
+    sizes: Sequence[growth.Size] = growth.SIZES
+    workers: Sequence[int] = growth.WORKERS
+    seconds: float = 3.0
+    pause: float = 0.04
 
 
-def unary(hub: stack.Stack, seconds: float) -> Figures:
-    """Yield requests a second, latencies and the worker's CPU time, direct and through the gateway."""
-    ways = {"direct": (hub.direct, "fake"), "echo": (hub.url, "echo"), "relay": (hub.url, "fake")}
-    middle = {}
-    for way, (url, model) in ways.items():
-        alone = stack.load(url, chat(model), connections=1, seconds=seconds / 2)
-        before = hub.cpu_seconds()
-        many = stack.load(url, chat(model), connections=32, seconds=seconds)
-        used = hub.cpu_seconds() - before
-        middle[way] = median(alone.whole_ms)
-        yield from latencies(f"{way}, 1 connection", alone)
-        yield from latencies(f"{way}, 32 connections", many)
-        yield f"{way}, 32 connections: requests/s", len(many.whole_ms) / many.seconds
-        if way != "direct":
-            yield f"{way}, 32 connections: CPU ms a request", used * 1000 / len(many.whole_ms)
-        yield f"{way}: failed", float(alone.failed + many.failed)
-    yield "added by the gateway, 1 connection: p50 ms", middle["relay"] - middle["direct"]
+_QUICK: Final = Plan(QUICK, growth.QUICK, (), seconds=0.4, pause=0.005)
 
 
-def prompts(hub: stack.Stack, seconds: float) -> Figures:
-    """Yield what the size of a prompt costs."""
-    for name, size in (("1 kB", 1_000), ("100 kB", 100_000)):
-        seen = stack.load(hub.url, chat("fake", size), connections=8, seconds=seconds)
-        yield f"relay, 8 connections, prompts of {name}: requests/s", len(seen.whole_ms) / seen.seconds
-        yield f"relay, 8 connections, prompts of {name}: failed", float(seen.failed)
-
-
-def streams(hub: stack.Stack, connections: int) -> Figures:
-    """Yield what open streams cost: CPU of the worker a stream and an event, time to the first event, memory."""
-    before = hub.cpu_seconds()
-    seen = stack.load(hub.url, chat("fake", stream=True), connections=connections, seconds=60, requests=1)
-    used = hub.cpu_seconds() - before
-    name = f"{connections} streams of {EVENTS} events"
-    yield f"{name}: CPU ms a stream", used * 1000 / len(seen.whole_ms)
-    yield f"{name}: CPU µs an event", used * 1e6 / (len(seen.whole_ms) * EVENTS)
-    yield f"{name}: p50 ms to the first event", median(seen.first_ms)
-    yield f"{name}: highest memory, MB", hub.memory_mb("VmHWM")
-    yield f"{name}: failed", float(seen.failed)
-
-
-def round_of(seconds: float, sizes: list[int], pause: float) -> Figures:
-    """Yield all figures once, from a gateway of its own."""
-    with stack.running(pause) as hub:
+def of_gateway(name: str, gateway: Gateway, plan: Plan) -> Iterator[tuple[str, float]]:
+    """Yield all figures of a gateway once, from a fresh start."""
+    with gateways.running(name, gateway, pause=plan.pause) as hub:
         yield "start to ready, s", hub.ready_seconds
-        first = stack.load(hub.url, chat("echo"), connections=1, seconds=30, requests=1)
+        route = hub.routes["openai", "openai"]
+        headers = {**route.headers, **hub.headers}
+        url = f"{hub.url}{route.path}"
+        first = processes.load(url, chat(route.model), connections=1, seconds=30, requests=1, headers=headers)
         yield "start to the first answer, s", hub.ready_seconds + first.whole_ms[0] / 1000
-        yield "memory at rest, MB", hub.memory_mb("VmRSS")
-        for connections in sizes:
-            yield from streams(hub, connections)
-        yield from unary(hub, seconds)
-        yield from prompts(hub, seconds / 2)
+        processes.load(url, chat(route.model), connections=8, seconds=plan.seconds / 3, headers=headers)  # warm
+        yield "memory at rest, MB", processes.memory_mb(hub.process, "VmRSS")
+        for scenario in plan.scenarios:
+            if name != rows.DIRECT or not scenario.stream:
+                yield from _attempted(scenario, hub, plan.seconds)
 
 
-def machine() -> dict[str, str]:
-    """Return what the figures depend on besides the gateway."""
+def _attempted(scenario: Scenario, hub: gateways.Running, seconds: float) -> Iterator[tuple[str, float]]:
+    """Yield the figures of a scenario, or tell stderr why there are none and go on with the next."""
+    try:
+        yield from measure(scenario, hub, seconds)
+    except RuntimeError as error:
+        sys.stderr.write(f"{scenario.name.format(n=scenario.connections)}: {error}\n")
+
+
+def of_tokenhub(plan: Plan) -> Iterator[tuple[str, float]]:
+    """Yield what is measured of TokenHub alone."""
+    for size in plan.sizes:
+        yield from growth.measured(size, plan.seconds)
+    for workers in plan.workers:
+        yield from growth.by_workers(workers, plan.seconds)
+
+
+def measured(contestants: Mapping[str, Gateway], plan: Plan, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure all in turn, so that what the machine does besides hits all of them, as often as there are rounds."""
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in contestants}
+    for number in range(rounds):
+        for name, gateway in contestants.items():
+            sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
+            for figure, value in of_gateway(name, gateway, plan):
+                found[name][figure].append(value)
+        sys.stderr.write(f"round {number + 1} of {rounds}: growth\n")
+        for figure, value in of_tokenhub(plan):
+            found[rows.TOKENHUB][figure].append(value)
+    return found
+
+
+def machine(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return what the figures depend on besides the gateways."""
     return {
-        "cores": str(len(stack.CORES)),
+        "cores": str(len(processes.CORES)),
+        "load average": f"{os.getloadavg()[2]:.1f}",
         "python": platform.python_version(),
+        "loop of load and provider": loops.NAME,
         **{package: metadata.version(package) for package in _PACKAGES},
+        **versions,
     }
+
+
+def slow_streams() -> str:
+    """Return what `bench.slow_streams` prints of 10,000 streams."""
+    command = [sys.executable, "-m", "bench.slow_streams"]
+    return subprocess.run(command, cwd=processes.ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
+def parsed() -> argparse.Namespace:
+    """Return what the command asks for."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--peers", default="", metavar="A,B", help="other gateways as well: their names, or `all`")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="for each measurement at 32 connections")
+    parser.add_argument("--full", action="store_true", help="10,000 slow streams as well")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it run at all?")
+    home = processes.ROOT / "var" / "bench"
+    parser.add_argument("--json", type=Path, default=home / f"{int(time.time())}.json", help="where the figures go")
+    parser.add_argument("--chart", type=Path, default=home / "chart.svg", help="where the drawing goes")
+    given = parser.parse_args()
+    try:
+        given.peers = rows.chosen(given.peers)
+    except ValueError as error:
+        parser.error(str(error))
+    return given
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement at 32 connections")
-    parser.add_argument("--full", action="store_true", help="500 streams at once as well")
-    parser.add_argument("--quick", action="store_true", help="one short round: does it run at all?")
-    parser.add_argument("--json", type=Path, default=stack.ROOT / "var" / "bench" / f"{int(time.time())}.json")
-    given = parser.parse_args()
+    given = parsed()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # an exception, so that children end too
-    rounds, seconds, sizes, pause = given.rounds, given.seconds, [50, 200] + [500] * given.full, 0.04
-    if given.quick:
-        rounds, seconds, sizes, pause = 1, 0.5, [10], 0.01
-    found: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for name, figure in round_of(seconds, sizes, pause):
-            found[name].append(figure)
-    about = machine()
+    contestants = rows.rows(given.peers)
+    versions = {name: gateways.install(name, contestants[name]) for name in given.peers}
+    plan = _QUICK if given.quick else Plan(seconds=given.seconds)
+    found = report.with_added(measured(contestants, plan, 1 if given.quick else given.rounds))
+    about = machine(versions)
+    slow = slow_streams() if given.full else ""
     sys.stdout.write(", ".join(f"{name} {version}" for name, version in about.items()) + "\n\n")
-    sys.stdout.write(f"{'':52} {'median':>10} {'min':>10} {'max':>10}\n")
-    for name, figures in found.items():
-        sys.stdout.write(f"{name:52} {median(figures):10.2f} {min(figures):10.2f} {max(figures):10.2f}\n")
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_bytes(orjson.dumps({"machine": about, "figures": found}, option=orjson.OPT_INDENT_2))
+    sys.stdout.writelines(f"{line}\n" for line in report.tables(found))
+    sys.stdout.write(slow)
+    for file in (given.json, given.chart):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    written = {"machine": about, "figures": found, "slow streams": slow.splitlines()}
+    given.json.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
+    given.chart.write_text(chart.drawn(found))
 
 
 if __name__ == "__main__":

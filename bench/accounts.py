@@ -8,8 +8,8 @@ from collections import defaultdict
 from statistics import median
 from typing import Final
 
-from bench import stack
-from bench.__main__ import chat
+from bench import processes, stack
+from bench.scenarios import chat
 
 _BARE: Final = "accounts off"
 # What is measured: the settings of its gateway, and the arguments of `createkey` where it has a key.
@@ -27,10 +27,11 @@ def measured(way: str, seconds: float) -> dict[str, float]:
     """Return requests a second of 32 connections and the worker's CPU time of each, at a gateway of its own."""
     settings, arguments = _WAYS[way]
     with stack.running(DJANGO_SETTINGS_MODULE=settings) as hub:
-        key = "" if arguments is None else hub.key(*arguments)
-        stack.load(hub.url, chat("fake"), connections=32, seconds=_WARM_SECONDS, key=key)
+        headers = {} if arguments is None else stack.created_key(hub.environment, *arguments)
+        url = f"{hub.url}/v1/chat/completions"
+        processes.load(url, chat("fake"), connections=32, seconds=_WARM_SECONDS, headers=headers)
         before = hub.cpu_seconds()
-        seen = stack.load(hub.url, chat("fake"), connections=32, seconds=seconds, key=key)
+        seen = processes.load(url, chat("fake"), connections=32, seconds=seconds, headers=headers)
         used = hub.cpu_seconds() - before
     if seen.failed:
         message = f"{seen.failed} requests failed ({way})"
