@@ -8,6 +8,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV     := $(VENV)/.dev-installed
+BENCH   := $(VENV)/.bench-installed
 CODE    := $(wildcard vault registry accounts gateway tokenhub_site tests bench manage.py)
 
 # The checks and the tests must not see the databases and the settings of whoever runs them.
@@ -28,7 +29,7 @@ LOCKING := --universal --no-strip-extras --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format test-postgres bench lock clean
+.PHONY: help install run test lint format test-postgres bench profile lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
@@ -65,12 +66,16 @@ test-postgres: $(DEV) ## Run the tests that touch the database on PostgreSQL, at
 	@echo "== pytest on PostgreSQL"
 	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry tests/accounts
 
-bench: $(RUNTIME) ## Measure the gateway's own cost
-	@$(ALONE) $(BIN)/python -m bench
+bench: $(BENCH) ## Measure the gateway's own cost; PEERS=all or some names measures others beside it
+	@$(ALONE) $(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS))
+
+profile: $(BENCH) ## Draw where a worker's time goes under load, to bench/flame.svg
+	@$(ALONE) $(BIN)/python -m bench.profile
 
 lock: $(DEV) ## Write the locks again from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml --extra build $(LOCKING) --output-file requirements.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra build --extra dev --constraints requirements.txt $(LOCKING) --output-file requirements-dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra build --extra bench --constraints requirements.txt $(LOCKING) --output-file requirements-bench.txt
 
 clean: ## Remove what can be made again; .env and var/ stay
 	@rm -rf $(VENV) build dist *.egg-info .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -99,6 +104,11 @@ $(DEV): requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(RUNTIME) $@
+
+$(BENCH): $(RUNTIME) requirements-bench.txt
+	@echo "== pip: requirements-bench.txt"
+	@$(PIP) --require-hashes -r requirements-bench.txt
+	@touch $@
 
 .env: | $(RUNTIME)
 	@umask 077 && $(BIN)/python -c "$(NEW_ENV)" > .env.new && mv .env.new .env

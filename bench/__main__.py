@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ import orjson
 
 from bench import chart, gateways, growth, loops, processes, report, rows
 from bench.gateways import Gateway
-from bench.scenarios import QUICK, SCENARIOS, Scenario, chat, measure
+from bench.scenarios import QUICK, SCENARIOS, Figures, Scenario, chat, measure
 
 _PACKAGES: Final = ("django", "djangorestframework", "gunicorn", "gevent", "requests", "urllib3")
 
@@ -39,7 +39,7 @@ class Plan:
 _QUICK: Final = Plan(QUICK, growth.QUICK, (), seconds=0.4, pause=0.005)
 
 
-def of_gateway(name: str, gateway: Gateway, plan: Plan) -> Iterator[tuple[str, float]]:
+def of_gateway(name: str, gateway: Gateway, plan: Plan, lost: list[str]) -> Figures:
     """Yield all figures of a gateway once, from a fresh start."""
     with gateways.running(name, gateway, pause=plan.pause) as hub:
         yield "start to ready, s", hub.ready_seconds
@@ -52,18 +52,10 @@ def of_gateway(name: str, gateway: Gateway, plan: Plan) -> Iterator[tuple[str, f
         yield "memory at rest, MB", processes.memory_mb(hub.process, "VmRSS")
         for scenario in plan.scenarios:
             if name != rows.DIRECT or not scenario.stream:
-                yield from _attempted(scenario, hub, plan.seconds)
+                yield from surviving(measure(scenario, hub, plan.seconds), f"{name}, {scenario.told}", lost)
 
 
-def _attempted(scenario: Scenario, hub: gateways.Running, seconds: float) -> Iterator[tuple[str, float]]:
-    """Yield the figures of a scenario, or tell stderr why there are none and go on with the next."""
-    try:
-        yield from measure(scenario, hub, seconds)
-    except RuntimeError as error:
-        sys.stderr.write(f"{scenario.name.format(n=scenario.connections)}: {error}\n")
-
-
-def of_tokenhub(plan: Plan) -> Iterator[tuple[str, float]]:
+def of_tokenhub(plan: Plan) -> Figures:
     """Yield what is measured of TokenHub alone."""
     for size in plan.sizes:
         yield from growth.measured(size, plan.seconds)
@@ -71,17 +63,26 @@ def of_tokenhub(plan: Plan) -> Iterator[tuple[str, float]]:
         yield from growth.by_workers(workers, plan.seconds)
 
 
-def measured(contestants: Mapping[str, Gateway], plan: Plan, rounds: int) -> dict[str, dict[str, list[float]]]:
+def surviving(figures: Figures, name: str, lost: list[str]) -> Figures:
+    """Yield figures until there are no more, or until they cannot be had, which is noted: the others go on."""
+    try:
+        yield from figures
+    except (RuntimeError, OSError) as error:
+        lost.append(f"{name}: {error}")
+        sys.stderr.write(f"{lost[-1]}\n")
+
+
+def measured(
+    contestants: Mapping[str, Gateway], plan: Plan, rounds: int, lost: list[str]
+) -> dict[str, dict[str, list[float]]]:
     """Measure all in turn, so that what the machine does besides hits all of them, as often as there are rounds."""
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in contestants}
-    for number in range(rounds):
-        for name, gateway in contestants.items():
-            sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
-            for figure, value in of_gateway(name, gateway, plan):
+    for number in range(1, rounds + 1):
+        turns = [(name, of_gateway(name, gateway, plan, lost)) for name, gateway in contestants.items()]
+        for name, figures in [*turns, (rows.TOKENHUB, of_tokenhub(plan))]:
+            sys.stderr.write(f"round {number} of {rounds}: {name}\n")
+            for figure, value in surviving(figures, name, lost):
                 found[name][figure].append(value)
-        sys.stderr.write(f"round {number + 1} of {rounds}: growth\n")
-        for figure, value in of_tokenhub(plan):
-            found[rows.TOKENHUB][figure].append(value)
     return found
 
 
@@ -129,17 +130,19 @@ def main() -> None:
     contestants = rows.rows(given.peers)
     versions = {name: gateways.install(name, contestants[name]) for name in given.peers}
     plan = _QUICK if given.quick else Plan(seconds=given.seconds)
-    found = report.with_added(measured(contestants, plan, 1 if given.quick else given.rounds))
+    lost: list[str] = []
+    found = report.with_added(measured(contestants, plan, 1 if given.quick else given.rounds, lost))
     about = machine(versions)
     slow = slow_streams() if given.full else ""
     sys.stdout.write(", ".join(f"{name} {version}" for name, version in about.items()) + "\n\n")
     sys.stdout.writelines(f"{line}\n" for line in report.tables(found))
-    sys.stdout.write(slow)
+    sys.stdout.writelines(f"{line}\n" for line in [*lost, slow])
     for file in (given.json, given.chart):
         file.parent.mkdir(parents=True, exist_ok=True)
-    written = {"machine": about, "figures": found, "slow streams": slow.splitlines()}
+    written = {"machine": about, "figures": found, "lost": lost, "slow streams": slow.splitlines()}
     given.json.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
     given.chart.write_text(chart.drawn(found))
+    sys.exit(bool(lost))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_an_old_python_is_refused_with_the_way_out(command: str, tmp_path: Path)
     old = tmp_path / "old-python"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n[ "$1" = --version ]\n')
     old.chmod(0o755)
-    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt", "pyproject.toml"):
         (tmp_path / name).touch()
     refused = make(command, f"PYTHON={old}", folder=tmp_path)
     assert refused.returncode != 0

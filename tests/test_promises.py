@@ -253,7 +253,7 @@ def test_no_file_names_a_package_registry() -> None:
 
 def test_every_requirement_is_pinned_and_hashed() -> None:
     loose = []
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt"):
         entries = re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n", "", text(name), flags=re.MULTILINE).strip())
         assert len(entries) > 20, name
         loose += [
