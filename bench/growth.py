@@ -1,18 +1,12 @@
-"""What grows with what: the cost of a request with models and with keys, and requests a second with workers.
-
-`python -m bench.growth KEYS` adds so many keys to the database of its environment.
-"""
+"""What grows with what: the cost of a request with models and with keys, and requests a second with workers."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
-
-import django
 
 from bench import gateways, processes
 from bench.scenarios import chat
@@ -44,8 +38,9 @@ def measured(size: Size, seconds: float) -> Iterator[tuple[str, float]]:
     """Yield what a request costs in a gateway of that size."""
 
     def credentials(environment: Mapping[str, str]) -> Mapping[str, str]:
-        command = [sys.executable, "-m", "bench.growth", str(size.keys - 1)]
-        subprocess.run(command, cwd=processes.ROOT, env=dict(environment), check=True)
+        command = [sys.executable, "-m", "bench.many_keys", str(size.keys - 1)]
+        settings = {"DJANGO_SETTINGS_MODULE": "tokenhub_site.settings"}
+        subprocess.run(command, cwd=processes.ROOT, env={**environment, **settings}, check=True)
         return created_key(environment)
 
     gateway = replace(tokenhub(size.models - 3), credentials=credentials)  # three are in every configuration
@@ -80,16 +75,3 @@ def _load(hub: gateways.Running, connections: int, seconds: float) -> tuple[floa
         f"{hub.url}{route.path}", chat(route.model), connections=connections, seconds=seconds, headers=hub.headers
     )
     return seen.seconds, len(seen.whole_ms), seen.failed
-
-
-def _add_keys(number: int) -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tokenhub_site.settings"
-    django.setup()
-    from accounts.models import ApiKey  # noqa: PLC0415 - models exist only from here on
-
-    keys = (ApiKey(name=f"key {each}", public_id=f"{each:012}", digest="x") for each in range(number))
-    ApiKey.objects.bulk_create(keys, batch_size=1000)
-
-
-if __name__ == "__main__":
-    _add_keys(int(sys.argv[1]))
