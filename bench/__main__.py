@@ -98,6 +98,13 @@ def machine(versions: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def note() -> str:
+    """Return what this machine cannot show."""
+    if len(processes.CORES) > 2:
+        return ""
+    return "Two cores: a second worker shares one with load and provider, so it cannot double the requests a second.\n"
+
+
 def slow_streams() -> str:
     """Return what `bench.slow_streams` prints of 10,000 streams."""
     command = [sys.executable, "-m", "bench.slow_streams"]
@@ -136,6 +143,7 @@ def main() -> None:
     slow = slow_streams() if given.full else ""
     sys.stdout.write(", ".join(f"{name} {version}" for name, version in about.items()) + "\n\n")
     sys.stdout.writelines(f"{line}\n" for line in report.tables(found))
+    sys.stdout.write(note() if plan.workers else "")
     sys.stdout.writelines(f"{line}\n" for line in [*lost, slow])
     for file in (given.json, given.chart):
         file.parent.mkdir(parents=True, exist_ok=True)

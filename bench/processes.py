@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Literal
 from urllib.error import URLError
@@ -23,6 +23,7 @@ CORES: Final = sorted(os.sched_getaffinity(0))
 GATEWAY_CORE, OTHER_CORE = CORES[0], CORES[-1]
 _START_SECONDS: Final = 120.0
 _END_SECONDS: Final = 15.0
+_GONE: Final = (FileNotFoundError, ProcessLookupError)  # a process or a thread that ended meanwhile
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -76,30 +77,36 @@ def children(process: int) -> list[int]:
     """Return the process ids of a process's children, oldest first."""
     found: list[int] = []
     for task in Path(f"/proc/{process}/task").iterdir():
-        found.extend(map(int, (task / "children").read_text().split()))
+        with suppress(*_GONE):
+            found.extend(map(int, (task / "children").read_text().split()))
     return found
 
 
 def tree(process: int) -> Iterator[int]:
     """Yield a process's id, and those of all below it."""
     yield process
-    for child in children(process):
-        yield from tree(child)
+    with suppress(*_GONE):
+        for child in children(process):
+            yield from tree(child)
 
 
 def cpu_seconds(process: int) -> float:
     """Return the CPU time that a process and all below it have used; what has ended is not in it."""
-    used = 0
-    for each in tree(process):
-        times = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        used += int(times[11]) + int(times[12])
-    return used / _TICKS
+    times = (stat.rpartition(")")[2].split() for stat in _files(process, "stat"))
+    return sum(int(each[11]) + int(each[12]) for each in times) / _TICKS
 
 
 def memory_mb(process: int, kind: Literal["VmRSS", "VmHWM"]) -> float:
     """Return the resident memory of the largest process of a tree: now (`VmRSS`), or at most ever (`VmHWM`)."""
-    told = [Path(f"/proc/{each}/status").read_text() for each in tree(process)]
-    return max(int(status.partition(f"{kind}:")[2].split()[0]) for status in told) * 1024 / 1e6
+    told = (status.partition(f"{kind}:")[2].split() for status in _files(process, "status"))
+    return max(int(words[0]) for words in told if words) * 1024 / 1e6
+
+
+def _files(process: int, name: str) -> Iterator[str]:
+    """Yield what the kernel's files of that name say of each process of a tree that is still there."""
+    for each in tree(process):
+        with suppress(*_GONE):
+            yield Path(f"/proc/{each}/{name}").read_text()
 
 
 def load(

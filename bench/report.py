@@ -1,10 +1,17 @@
-"""The figures as tables for people: medians with minimum and maximum, and ratios within a round."""
+"""The figures as tables for people: medians with minimum and maximum, and ratios within a round.
+
+`python -m bench.report FIGURES.json [PART …]` prints the tables of an earlier run, of figures with one of these parts.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Final
+
+import orjson
 
 from bench.rows import DIRECT, TOKENHUB
 
@@ -13,7 +20,8 @@ Found = Mapping[str, Mapping[str, Sequence[float]]]
 _BUSY: Final = 90.0
 _NOTHING: Final = "-"
 # No ratios of these: they say whether the figures can be trusted, or are of no meaning between gateways.
-_UNCOMPARED: Final = (": failed", "core, %")
+_UNCOMPARED: Final = "core, %"
+_FAILED: Final = ": failed"
 _ALONE: Final = "1 connection: p50 ms"
 _ADDED: Final = "1 connection: p50 ms added to the provider's"
 
@@ -50,7 +58,8 @@ def _number(figure: float) -> str:
 
 def tables(found: Found) -> Iterator[str]:
     """Yield the lines of the report."""
-    names = list(dict.fromkeys([*found[TOKENHUB], *(name for figures in found.values() for name in figures)]))
+    all_names = dict.fromkeys([*found[TOKENHUB], *(name for figures in found.values() for name in figures)])
+    names = [name for name in all_names if not name.endswith(_FAILED)]  # of those the doubts below tell
     yield from _table("", list(found), {name: [told(found[row].get(name, ())) for row in found] for name in names})
     others = [row for row in found if row not in {TOKENHUB, DIRECT}]
     compared = [name for name in names if name in found[TOKENHUB] and not name.endswith(_UNCOMPARED)]
@@ -79,5 +88,19 @@ def _doubts(found: Found) -> Iterator[str]:
             if name.endswith(": other core, %") and row != DIRECT and median(percents) > _BUSY:
                 scenario = name.partition(":")[0]
                 yield f"{row}, {scenario}: load and provider were busy, so its requests/s are lower than it can."
-            if name.endswith(": failed") and any(percents):
+            if name.endswith(_FAILED) and any(percents):
                 yield f"{row}, {name.partition(':')[0]}: {sum(percents):.0f} requests failed."
+
+
+def main(file: str, *parts: str) -> None:
+    """Print the tables of a file of figures."""
+    found: Found = orjson.loads(Path(file).read_bytes())["figures"]
+    kept = {
+        row: {name: seen for name, seen in figures.items() if not parts or any(part in name for part in parts)}
+        for row, figures in found.items()
+    }
+    sys.stdout.writelines(f"{line}\n" for line in tables(kept))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
