@@ -22,7 +22,7 @@ from bench import chart, gateways, growth, loops, processes, report, rows
 from bench.gateways import Gateway
 from bench.scenarios import QUICK, SCENARIOS, Figures, Scenario, chat, measure
 
-_PACKAGES: Final = ("django", "djangorestframework", "gunicorn", "gevent", "requests", "urllib3")
+_PACKAGES: Final = ("django", "djangorestframework", "gunicorn", "gevent", "geventhttpclient", "requests")
 
 
 @dataclass(frozen=True)
