@@ -29,7 +29,7 @@ def measured(way: str, seconds: float) -> dict[str, float]:
     with stack.running(DJANGO_SETTINGS_MODULE=settings) as hub:
         headers = {} if arguments is None else stack.created_key(hub.environment, *arguments)
         url = f"{hub.url}/v1/chat/completions"
-        processes.load(url, chat("fake"), connections=32, seconds=_WARM_SECONDS, headers=headers)
+        processes.load(url, chat("fake"), connections=32, seconds=min(_WARM_SECONDS, seconds), headers=headers)
         before = hub.cpu_seconds()
         seen = processes.load(url, chat("fake"), connections=32, seconds=seconds, headers=headers)
         used = hub.cpu_seconds() - before

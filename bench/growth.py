@@ -45,7 +45,7 @@ def measured(size: Size, seconds: float) -> Iterator[tuple[str, float]]:
 
     gateway = replace(tokenhub(size.models - 3), credentials=credentials)  # three are in every configuration
     with gateways.running("tokenhub", gateway) as hub:
-        _load(hub, _CONNECTIONS, _WARM_SECONDS)
+        _load(hub, _CONNECTIONS, min(_WARM_SECONDS, seconds))
         before = hub.cpu_seconds()
         _, answers, failed = _load(hub, _CONNECTIONS, seconds)
         used = hub.cpu_seconds() - before
@@ -62,7 +62,7 @@ def by_workers(workers: int, seconds: float) -> Iterator[tuple[str, float]]:
     cores = processes.CORES[:-1] if len(processes.CORES) > 2 else processes.CORES
     name = f"{workers} {'worker' if workers == 1 else 'workers'} on {len(cores)} cores"
     with gateways.running("tokenhub", tokenhub(), cores=cores, more={"WEB_CONCURRENCY": str(workers)}) as hub:
-        _load(hub, 2 * _CONNECTIONS, _WARM_SECONDS)
+        _load(hub, 2 * _CONNECTIONS, min(_WARM_SECONDS, seconds))
         took, answers, failed = _load(hub, 2 * _CONNECTIONS, seconds)
         yield f"{name}: requests/s", answers / took
         yield f"{name}: failed", float(failed)
