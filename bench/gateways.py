@@ -104,11 +104,7 @@ def running(
     with TemporaryDirectory(prefix="tokenhub-bench-") as folder, ExitStack() as ending:
         values = {"home": str(PEERS_HOME / name), "folder": folder, "port": str(ports[0]), "provider": provider_url}
         values |= {"python": sys.executable, "pause": str(pause)}
-        for file, text in gateway.files.items():
-            Path(folder, file).write_text(Template(text).substitute(values))
-        environment = {"PATH": os.environ["PATH"], "HOME": folder}
-        environment |= {key: Template(text).substitute(values) for key, text in gateway.environment.items()}
-        environment |= more or {}
+        environment = {**_prepared(gateway, values), **(more or {})}
         log = Path(folder, "log")
         serving = [sys.executable, "-m", "bench.provider", str(ports[1]), str(pause)]
         provider = processes.start(serving, [processes.OTHER_CORE], environment, log, ending)
@@ -128,6 +124,14 @@ def running(
             environment=environment,
             headers=headers,
         )
+
+
+def _prepared(gateway: Gateway, values: Mapping[str, str]) -> dict[str, str]:
+    """Write a gateway's files into its fresh folder, and return its environment."""
+    for file, text in gateway.files.items():
+        Path(values["folder"], file).write_text(Template(text).substitute(values))
+    environment = {"PATH": os.environ["PATH"], "HOME": values["folder"]}
+    return environment | {key: Template(text).substitute(values) for key, text in gateway.environment.items()}
 
 
 def _reached(route: Route, values: Mapping[str, str]) -> Route:
