@@ -47,7 +47,8 @@ class Patience:
         self._watcher: Any = None
         self._outcome: BaseException | None = None
         self._children: list[Patience] = []
-        self._gave_way = time.monotonic()
+        self._turn = 0
+        self._turn_began = 0.0
         self.waits = False
         self.has_asked = False
         """Whether the request of the attempt under way has gone out to its provider, who may bill it."""
@@ -90,9 +91,13 @@ class Patience:
                 time.sleep(seconds)
 
     def give_way(self) -> None:
-        """Let others run for a moment: where bytes are always ready, nothing else would."""
-        if self.is_cooperative and (now := time.monotonic()) - self._gave_way > _LONGEST_TURN_SECONDS:
-            self._gave_way = now
+        """Let others run if none of them has for a while: where bytes are always ready, nothing else would."""
+        if not self.is_cooperative:
+            return
+        turn, now = gevent.get_hub().loop.iteration, time.monotonic()
+        if turn != self._turn:  # the hub ran meanwhile, and with it whoever could
+            self._turn, self._turn_began = turn, now
+        elif now - self._turn_began > _LONGEST_TURN_SECONDS:
             gevent.sleep(0)
 
     def end(self, outcome: BaseException) -> None:

@@ -32,10 +32,6 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         super().run()
         drain.over()
 
-    def timeout_ctx(self) -> IdleWait:
-        """Return the context in which gunicorn waits for a caller's next request."""
-        return IdleWait(self.cfg.keepalive)
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; gunicorn stops accepting and waits for what is under way."""
         drain.begin(drain_deadline)
@@ -54,9 +50,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             listener_name = listener.getsockname()
             parser = PlainParser(self.cfg, client, addr)
+            idle = IdleWait(self.cfg.keepalive)
             while True:
                 req = None
-                with self.timeout_ctx():
+                with idle:
                     req = next(parser)
                 if req is None:
                     break
@@ -153,7 +150,10 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def _send(self, data: bytes) -> None:
         head, self._head = self._head, b""
-        self.sock.sendall(head + data if head else data)
+        data = head + data if head else data
+        sent = self.sock.send(data)  # most often that is all of it
+        if sent < len(data):
+            self.sock.sendall(memoryview(data)[sent:])
 
 
 class _LookedUp:
@@ -168,15 +168,19 @@ class _LookedUp:
 
 
 class IdleWait:
-    """A wait for a request that ends quietly after some seconds, or at once when the worker stops."""
+    """A connection's waits for the next request, which end quietly after some seconds, or when the worker stops."""
 
     _open: ClassVar[set[IdleWait]] = set()
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._loop = gevent.get_hub().loop
+        self._turn = 0
 
     def __enter__(self) -> Self:
-        gevent.sleep(0)  # a caller whose next request is here already would keep all others waiting
+        if self._turn == self._loop.iteration:  # nobody else has run since the last request
+            gevent.sleep(0)
+        self._turn = self._loop.iteration
         self._greenlet = gevent.getcurrent()
         seconds = _LAST_IDLE_SECONDS if drain.is_draining() else self._seconds
         self._timer = gevent.Timeout.start_new(seconds, False)  # noqa: FBT003 - gevent's way to say "quietly"

@@ -298,7 +298,10 @@ def _send(channel: socket.socket, asking: Asking) -> None:
     length = b"Content-Length: %d\r\n" % len(body) if body else b""
     with suppress(BrokenPipeError):
         if len(body) <= _ONE_SEND_BYTES:
-            channel.sendall(b"".join((asking.head, length, b"\r\n", body)))
+            data = b"".join((asking.head, length, b"\r\n", body))
+            sent = channel.send(data)  # most often that is all of it
+            if sent < len(data):
+                channel.sendall(memoryview(data)[sent:])
         else:
             channel.sendall(b"".join((asking.head, length, b"\r\n")))
             channel.sendall(body)

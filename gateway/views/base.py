@@ -278,15 +278,12 @@ class GenerationView(GatewayView, Generic[A]):
         has_wishes = any(name.startswith(policy.IN_WSGI) for name in self.http.META)
         return self.read(raw, body, policy.read(body, self.http.headers if has_wishes else {}))
 
-    def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamingHttpResponse:
+    def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamedAnswer:
         has_parts = self.thinks(asked)
         meters.streams.add(self.call.id)
         events = EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts)
-        return StreamingHttpResponse(
-            events if self.content is None else overhearing.Overheard(events, self.content),
-            content_type="text/event-stream; charset=utf-8",
-            headers=self.answer_headers() | _STREAM_HEADERS,
-        )
+        heard = events if self.content is None else overhearing.Overheard(events, self.content)
+        return StreamedAnswer(heard, self.answer_headers() | _STREAM_HEADERS)
 
     def _pieces(self, asked: A, patience: Patience) -> Generator[bytes]:
         pieces = self._made(asked, patience)
@@ -311,6 +308,19 @@ class WholeAnswer(HttpResponse):
         self.closed = True
         if self.held is not None:
             self.held.close()
+
+
+class StreamedAnswer(StreamingHttpResponse):
+    """An answer in events."""
+
+    def __init__(self, events: EventStream | overhearing.Overheard, headers: Mapping[str, str]) -> None:
+        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
+        self._events = events
+
+    def close(self) -> None:
+        """Called by the server when the answer is over; no request has begun that Django was told of."""
+        self.closed = True
+        self._events.close()
 
 
 class EventStream:
