@@ -1,6 +1,7 @@
 """A worker that was told to stop: it says so, lets streams finish until a deadline, and ends the rest in order."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 import gevent
@@ -32,15 +33,21 @@ def at_end(last_thing: Callable[[], None]) -> None:
 
 
 def over() -> None:
-    """Do what was left for the end; called when no request is under way any more."""
-    for last_thing in _last_things:
-        last_thing()
+    """Do what was left for the end, each whatever befell the others; called when no request is under way any more."""
+    with ExitStack() as left:
+        for last_thing in reversed(_last_things):
+            left.callback(last_thing)
 
 
 def _end_all() -> None:
+    Patience.refusal = _restarting  # a body that came slowly may bring a request yet
     for patience in list(Patience.under_way):
-        patience.end(Unavailable("The gateway is restarting; please send the request again.", retry_after=1))
+        patience.end(_restarting())
     gevent.get_hub().loop.timer(_CUT_SECONDS).start(_cut_all)
+
+
+def _restarting() -> Unavailable:
+    return Unavailable("The gateway is restarting; please send the request again.", retry_after=1)
 
 
 def _cut_all() -> None:

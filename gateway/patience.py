@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
@@ -54,6 +54,8 @@ class Patience:
         """Whether the request of the attempt under way has gone out to its provider, who may bill it."""
 
     under_way: ClassVar[WeakSet[Patience]] = WeakSet()
+    refusal: ClassVar[Callable[[], BaseException] | None] = None
+    """Makes what ends a request that begins now; None while they are welcome."""
 
     def child(self) -> Patience:
         """Return the clock of one of several attempts at a time; what ends the request ends it as well."""
@@ -128,6 +130,8 @@ class Patience:
     def __enter__(self) -> Self:
         if self.is_cooperative:
             Patience.under_way.add(self)
+            if Patience.refusal is not None:
+                self.end(Patience.refusal())
         if self._caller is not None and self._caller.fileno() >= 0:
             self._watcher = gevent.get_hub().loop.io(self._caller.fileno(), _READ)
             self._watcher.start(self._readable)

@@ -85,6 +85,7 @@ class Gateway:
             "TOKENHUB_DATA_DIR": str(folder / "var"),
             "TOKENHUB_ENCRYPTION_KEY": generate_key(),
             "WEB_CONCURRENCY": "1",
+            "TOKENHUB_LAME_DUCK_SECONDS": "0",
             "TOKENHUB_COOLDOWNS": "false",  # one test's failures must not keep the next from a model
             **{name: os.environ[name] for name in os.environ if name.startswith("COVERAGE")},
             **environment,

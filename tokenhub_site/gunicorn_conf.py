@@ -35,6 +35,7 @@ preload_app = False  # after a fork, threads, pools and connections of the paren
 max_requests = 0  # a recycled worker cuts its long streams
 timeout = whole("TOKENHUB_WORKER_TIMEOUT")
 graceful_timeout = whole("TOKENHUB_GRACEFUL_TIMEOUT")
+lame_duck = whole("TOKENHUB_LAME_DUCK_SECONDS")
 drain_deadline = whole("TOKENHUB_DRAIN_SECONDS")
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - the heartbeat file stays in memory
 control_socket_disable = True

@@ -226,6 +226,7 @@ WHOLE: Final[Mapping[str, Number[int]]] = {
         default=60, lowest=2, highest=_DAY, unit="seconds"
     ),  # its heart beats every second
     "TOKENHUB_GRACEFUL_TIMEOUT": Number(default=330, lowest=1, highest=_DAY, unit="seconds"),
+    "TOKENHUB_LAME_DUCK_SECONDS": Number(default=1, lowest=0, highest=_DAY, unit="seconds"),
     "TOKENHUB_DRAIN_SECONDS": Number(default=300, lowest=0, highest=_DAY, unit="seconds"),
 }
 DECIMAL: Final[Mapping[str, Number[float]]] = {
@@ -326,10 +327,14 @@ def choice(name: str) -> str:
 def faults() -> list[Fault]:
     """Return what is wrong with the variables of the environment, in the order of the table."""
     found = [fault for name, variable in TABLE.items() for fault in _fault(name, variable)]
-    drain, graceful = whole("TOKENHUB_DRAIN_SECONDS"), whole("TOKENHUB_GRACEFUL_TIMEOUT")
-    if drain >= graceful:
-        problem = f"TOKENHUB_DRAIN_SECONDS ({drain}) is not below TOKENHUB_GRACEFUL_TIMEOUT ({graceful})."
-        hint = "Lower the first or raise the second: streams must end in good order before their worker is killed."
+    lame, drain = whole("TOKENHUB_LAME_DUCK_SECONDS"), whole("TOKENHUB_DRAIN_SECONDS")
+    graceful = whole("TOKENHUB_GRACEFUL_TIMEOUT")
+    if lame + drain >= graceful:
+        problem = (
+            f"TOKENHUB_LAME_DUCK_SECONDS ({lame}) and TOKENHUB_DRAIN_SECONDS ({drain}) together are not below"
+            f" TOKENHUB_GRACEFUL_TIMEOUT ({graceful})."
+        )
+        hint = "Lower the former or raise the latter: streams must end in good order before their worker is killed."
         found.append(Fault("site.E004", problem, hint))
     return found
 

@@ -15,7 +15,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from gateway import drain
 from tokenhub_site import refusals
-from tokenhub_site.gunicorn_conf import drain_deadline
+from tokenhub_site.gunicorn_conf import drain_deadline, lame_duck
 from tokenhub_site.plain_requests import PlainParser
 
 _LAST_IDLE_SECONDS: Final = 1.0
@@ -33,10 +33,19 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         drain.over()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; gunicorn stops accepting and waits for what is under way."""
-        drain.begin(drain_deadline)
-        gevent.get_hub().loop.run_callback(IdleWait.end_all)
-        super().handle_exit(sig, frame)
+        """Say that the worker is stopping, at once; and stop when those who ask have had the time to hear it."""
+        if drain.is_draining():
+            return
+        drain.begin(lame_duck + drain_deadline)
+        if lame_duck:
+            gevent.get_hub().loop.timer(lame_duck).start(self._leave)
+        else:
+            gevent.get_hub().loop.run_callback(self._leave)
+
+    def _leave(self) -> None:
+        """Accept nothing more: gunicorn waits for what is under way, and the process ends. Called from the hub."""
+        self.alive = False
+        IdleWait.end_all()
 
     def init_process(self) -> None:
         """Look up the settings once: gunicorn asks some fifty of them for every request."""
@@ -50,7 +59,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             listener_name = listener.getsockname()
             parser = PlainParser(self.cfg, client, addr)
-            idle = IdleWait(self.cfg.keepalive)
+            idle = IdleWait(self)
             while True:
                 req = None
                 with idle:
@@ -78,8 +87,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
         req.answer = answer
         environ["wsgi.multithread"] = True
-        if not self.alive or not self.cfg.keepalive:
-            answer.force_close()
+        if drain.is_draining() or not self.cfg.keepalive:
+            answer.force_close()  # the next request of this caller is to find another worker
         try:
             pieces = self.wsgi(environ, answer.start_response)
             try:
@@ -172,8 +181,8 @@ class IdleWait:
 
     _open: ClassVar[set[IdleWait]] = set()
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, worker: GatewayWorker) -> None:
+        self._worker = worker
         self._loop = gevent.get_hub().loop
         self._turn = 0
 
@@ -182,7 +191,7 @@ class IdleWait:
             gevent.sleep(0)
         self._turn = self._loop.iteration
         self._greenlet = gevent.getcurrent()
-        seconds = _LAST_IDLE_SECONDS if drain.is_draining() else self._seconds
+        seconds = self._worker.cfg.keepalive if self._worker.alive else _LAST_IDLE_SECONDS
         self._timer = gevent.Timeout.start_new(seconds, False)  # noqa: FBT003 - gevent's way to say "quietly"
         IdleWait._open.add(self)
         return self

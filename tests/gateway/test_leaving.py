@@ -1,8 +1,7 @@
-"""A caller that leaves takes the call to the provider with it; a worker that is told to stop leaves in good order."""
+"""A caller that leaves takes the call to the provider with it."""
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -180,39 +179,3 @@ def test_a_caller_that_never_reads_does_not_keep_a_worker_from_stopping(
         assert gateway.stop(signal.SIGTERM) == 0
         assert time.monotonic() - began < 8
         assert [call["error"] for call in gateway.calls()] == ["caller_left"]
-
-
-def test_streams_finish_when_the_worker_stops(provider: ScriptedProvider, tmp_path: Path) -> None:
-    provider.default = SLOW
-    with Gateway(tmp_path, config(provider)) as gateway:
-        idle = requests.Session()
-        idle.get(f"{gateway.url}/health")
-        answers: list[bytes] = []
-        callers = [threading.Thread(target=lambda: answers.append(gateway.post(stream=True).content)) for _ in range(5)]
-        for caller in callers:
-            caller.start()
-        assert wait_for(lambda: len(provider.requests) == 5)
-        began = time.monotonic()
-        assert gateway.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 10
-        for caller in callers:
-            caller.join()
-        assert [answer.endswith(b"data: [DONE]\n\n") for answer in answers] == [True] * 5
-        assert [call["status"] for call in gateway.calls()] == [200] * 5
-
-
-def test_streams_that_are_too_long_are_ended_in_band(provider: ScriptedProvider, tmp_path: Path) -> None:
-    provider.play(SLOW)
-    deadlines = {"TOKENHUB_DRAIN_SECONDS": "1", "TOKENHUB_GRACEFUL_TIMEOUT": "5"}
-    with Gateway(tmp_path, config(provider), **deadlines) as gateway:
-        answer = gateway.post(stream=True)
-        began = time.monotonic()
-        stopper = threading.Thread(target=gateway.stop)
-        stopper.start()
-        content = answer.content
-        stopper.join()
-        assert time.monotonic() - began < 4.5
-        assert b'"code":"service_unavailable"' in content
-        assert b"[DONE]" not in content
-        call = gateway.call_of(answer)
-        assert (call["status"], call["error"], call["estimated"]) == (503, "service_unavailable", True)

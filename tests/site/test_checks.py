@@ -120,6 +120,7 @@ def test_no_depth_that_may_be_set_is_too_deep_to_be_written() -> None:
         ("TOKENHUB_LOG_LEVEL", "loud", "site.E003"),
         ("TOKENHUB_DRAIN_SECONDS", "330", "site.E004"),
         ("TOKENHUB_GRACEFUL_TIMEOUT", "300", "site.E004"),
+        ("TOKENHUB_LAME_DUCK_SECONDS", "30", "site.E004"),
         ("PSYCOPG_WAIT_FUNC", "wait_c", "site.E005"),
         ("PSYCOPG_WAIT_FUNC", "WAIT_POLL", "site.E005"),
         ("REDIS_URL", "http://:secret@host", "site.E006"),
