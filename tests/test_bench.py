@@ -164,6 +164,14 @@ def test_the_books_are_measured() -> None:
         assert all(float(figure) >= 0 for figure in figures), name
 
 
+def test_slow_streams_complete() -> None:
+    options = ["--streams", "300", "--rate", "100", "--seconds", "3"]
+    command = [sys.executable, "-m", "bench.slow_streams", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.startswith("complete: 300/300\n"), done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_accounts_are_measured() -> None:
     for way in ("accounts off", "key with a budget"):
         assert all(figure > 0 for figure in measured(way, 0.3).values())
