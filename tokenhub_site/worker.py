@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
@@ -19,6 +20,9 @@ from tokenhub_site.gunicorn_conf import drain_deadline, lame_duck
 from tokenhub_site.plain_requests import PlainParser
 
 _LAST_IDLE_SECONDS: Final = 1.0
+# A full collection looks at each object of each open stream and holds up all of them meanwhile: for a second and more
+# where there are thousands. Requests leave no circles, so there is next to nothing to find.
+_COLLECT_AFTER: Final = (1_000, 20, 50)
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
@@ -29,6 +33,9 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def run(self) -> None:
         """Serve until told to stop and all answers are out, and then do what is left to do."""
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays
+        gc.set_threshold(*_COLLECT_AFTER)
         super().run()
         drain.over()
 

@@ -85,7 +85,9 @@ class GatewayView(APIView):
         current.set(self.call)
         if tracing.tracer is not None:
             tracing.tracer.begin(self.call, request.headers.get("traceparent", ""))
-        return super().initialize_request(request, *args, **kwargs)
+        made = super().initialize_request(request, *args, **kwargs)
+        made.parser_context = {}  # it holds this view, which holds the request: a circle that outlives the call
+        return made
 
     def initial(self, request: RestRequest, *args: Any, **kwargs: Any) -> None:
         """Find out who calls, without DRF's negotiation and versions, of which there are none.
