@@ -282,7 +282,7 @@ def test_the_first_admin_is_made_once(tmp_path: Path) -> None:
             "site.E001: WEB_CONCURRENCY is 0, which is not between 1 and 1024. Give a whole number ",
         ),
         ("TOKENHUB_LOG_LEVEL", "loud", "site.E003: TOKENHUB_LOG_LEVEL is 'loud'"),
-        ("TOKENHUB_DRAIN_SECONDS", "400", "TOKENHUB_DRAIN_SECONDS (400) together are not below"),
+        ("TOKENHUB_DRAIN_SECONDS", "400", "site.E004: TOKENHUB_LAME_DUCK_SECONDS (1) and TOKENHUB_DRAIN_SECONDS (400)"),
         ("PSYCOPG_WAIT_FUNC", "wait_c", "site.E005: PSYCOPG_WAIT_FUNC is 'wait_c'"),
         ("DATABASE_URL", "mysql://host/name", "site.E007: DATABASE_URL names no database"),
     ],
