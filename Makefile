@@ -64,7 +64,7 @@ format: $(DEV) ## Put the code into its one format
 test-postgres: $(DEV) ## Run the tests that touch the database on PostgreSQL, at DATABASE_URL
 	@test -n "$$DATABASE_URL" || { echo "Say where PostgreSQL is: make test-postgres DATABASE_URL=postgres://user@127.0.0.1:5432/test"; exit 2; }
 	@echo "== pytest on PostgreSQL"
-	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry tests/accounts
+	@env -u DJANGO_SETTINGS_MODULE $(BIN)/python -m pytest -q $(AT_ONCE) tests/vault tests/registry tests/accounts tests/pair
 
 bench: $(BENCH) ## Measure the gateway's own cost; PEERS=all or some names measures others beside it
 	@$(ALONE) $(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS))
