@@ -91,6 +91,15 @@ _SPAN: Final = (
         "description": "What the lines are of: some of `day`, `model`, `provider`, between commas; all unless given.",
     },
 )
+_EXCLUDES: Final = (
+    {
+        "name": "exclude",
+        "in": "query",
+        "required": False,
+        "schema": text(examples=["database"]),
+        "description": "`database`: only degraded while the database is away, which it is for all gateways at once.",
+    },
+)
 _MESSAGE_EVENTS: Final = tuple(
     (name, ref("MessageEvent"))
     for name in (
@@ -279,6 +288,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         tag=_SERVER,
         summary="Whether requests may be sent here",
         answer="Readiness",
+        headers=_EXCLUDES,
         also={503: ("Readiness", "No requests may be sent here, for the reasons that are told.")},
         is_plain=True,
     ),

@@ -32,32 +32,34 @@ def health(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons."""
+    """Say whether requests may be sent here: 200 `ready` or `degraded` with reasons, 503 `unavailable` with reasons.
+
+    With `?exclude=database` a database that is away is no reason to send none: it is away for all gateways, and what
+    took them all out would keep from known callers what each of them could still serve.
+    """
     stopping = "gateway: is stopping" if drain.is_draining() else ""
-    found = (
-        stopping,
-        _spool_fault(),
-        _database_fault(),
-        _registry_fault(),
-        _accounts_fault(),
-        *map(_stale, _KEEPERS),
-    )
-    faults = [fault for fault in found if fault]
-    warnings = [] if faults else [fault for fault in map(_warning, _KEEPERS) if fault]
+    away, misfit = _database_faults()
+    of_database = [away, *map(_stale, _KEEPERS)]
+    is_excused = bool(away) and "database" in request.GET.getlist("exclude")
+    own = [stopping, _spool_fault(), misfit, *([] if is_excused else of_database), _registry_fault(), _accounts_fault()]
+    faults = list(filter(None, own))
+    degrading = [*(of_database if is_excused else []), *map(_warning, _KEEPERS)]
+    warnings = [] if faults else list(filter(None, degrading))
     status = "unavailable" if faults else "degraded" if warnings else "ready"
     notes = [] if faults or accounts.keeper.current().needs_key else [f"accounts: {accounts.OPEN}"]
     body: dict[str, Any] = {"status": status, "reasons": faults + warnings, "notes": notes}
     return JsonResponse(body, status=503 if faults else 200)
 
 
-def _database_fault() -> str:
+def _database_faults() -> tuple[str, str]:
+    """Return why the database cannot be used, and why this gateway does not fit it; empty where all is well."""
     try:
         _pool.run(_ask_database)
     except Error:
-        return "database: cannot be reached"
+        return "database: cannot be reached", ""
     except KeyProblem as problem:
-        return f"vault: {problem}"
-    return ""
+        return "", f"vault: {problem}"
+    return "", ""
 
 
 def _ask_database() -> None:

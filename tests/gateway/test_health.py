@@ -91,3 +91,15 @@ def test_a_lost_database_is_told_while_requests_flow(tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert answer.json()["reasons"][0].startswith("database")
         assert gateway.post().ok
+        excused = gateway.session.get(f"{gateway.url}/health/ready", params={"exclude": "database"})
+        assert (excused.status_code, excused.json()["status"]) == (200, "degraded")
+        assert excused.json()["reasons"][0].startswith("database")
+
+
+@pytest.mark.django_db
+def test_what_is_a_gateways_own_is_excused_by_nothing(client: Client) -> None:
+    KeyCheck.objects.create(key_id="0badc0de", value="0" * 32)
+    answer = client.get("/health/ready?exclude=database")
+    assert answer.status_code == 503
+    assert "0badc0de" in answer.json()["reasons"][0]
+    assert "registry: no model can be called" in answer.json()["reasons"]

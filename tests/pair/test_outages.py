@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
+import requests
 
 from tests.accounts.load import Answered, ask, booked, percentile, steadily, the_books_are_exact
 from tests.accounts.test_few_connections import OF_A_WORKER, at_work, connections, speak_slowly
@@ -54,6 +55,8 @@ def an_outage_of_postgresql_costs_nothing(mood: Mood, pair: Pair, other: Scripte
         assert wait_for(lambda: all(len(each) > 3 for each in answers.values()), 20)
         pair.postgres.be(mood)
         assert wait_for(lambda: statuses_of(pair, UNKNOWN) == {503}, 20)
+        assert {readiness(hub) for hub in pair.hubs} == {503}
+        assert {readiness(hub, exclude="database") for hub in pair.hubs} == {200}
         threading.Event().wait(AWAY_SECONDS)
         pair.postgres.be("well")
         assert wait_for(lambda: statuses_of(pair, UNKNOWN) == {401}, 20)
@@ -66,6 +69,11 @@ def an_outage_of_postgresql_costs_nothing(mood: Mood, pair: Pair, other: Scripte
 def statuses_of(pair: Pair, token: str) -> set[int]:
     """How both answer now, each of them asked twice."""
     return {ask(hub, token).status for hub in pair.hubs * 2}
+
+
+def readiness(hub: Gateway, **asked: str) -> int:
+    """What an orchestrator is told."""
+    return requests.get(f"{hub.url}/health/ready", params=asked, timeout=20).status_code
 
 
 @pytest.mark.parametrize("mood", ["refusing", "hanging"])
