@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import requests
+from redis import Redis
 
 from tests.accounts.load import Answered, ask
 from tests.databases import own_database, own_role
@@ -22,7 +23,8 @@ from tests.server import Gateway, model, wait_for
 from vault.crypto import generate_key
 
 CONNECTIONS = 20  # that the gateways may have together; a worker has at most 9
-_REDIS = "redis://127.0.0.1:6379/2"
+_REDIS = "redis://127.0.0.1:6379"
+_TAKEN = "tokenhub:taken-by-a-test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,29 @@ def config(provider: ScriptedProvider, other: ScriptedProvider) -> dict[str, Any
 
 
 @contextmanager
+def _own_redis() -> Iterator[str]:
+    """The address of a database of Redis that no other pair uses: two would end each other's cooldowns there."""
+    for number in range(1, 16):
+        url = f"{_REDIS}/{number}"
+        with Redis.from_url(url) as redis:
+            if redis.set(_TAKEN, 1, nx=True, ex=600):
+                try:
+                    yield url
+                finally:
+                    redis.delete(_TAKEN)
+                return
+    raise AssertionError("all databases of Redis are taken by tests")
+
+
+@contextmanager
 def started(configured: dict[str, Any], folder: Path, *settings: dict[str, str]) -> Iterator[Pair]:
     """Start two at the same time on an empty database; `settings` are those of the one and of the other."""
     with (
         own_database() as made,
         own_role(made["DATABASE_URL"], CONNECTIONS) as url,
         Proxy(url) as postgres,
-        Proxy(_REDIS) as redis,
+        _own_redis() as counter,
+        Proxy(counter) as redis,
         ExitStack() as running,
     ):
         shared = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "TOKENHUB_ENCRYPTION_KEY": generate_key()}

@@ -41,14 +41,14 @@ def test_it_works(pair: Pair) -> None:
 def test_a_rate_limit_that_one_was_told_is_kept_by_the_other(pair: Pair, provider: ScriptedProvider) -> None:
     token = pair.key(name="cooling")
     provider.default = error(429, "slow down", headers={"Retry-After": "7"})
-    assert ask(pair.hubs[0], token, model="auto").told.headers["x-tokenhub-model"] == "m"
-    limited_at = time.monotonic()
+    first = ask(pair.hubs[0], token, model="auto")
+    assert served(first) == "m"
     time.sleep(1.0)
     provider.start_afresh()
-    answers = pair.ask_all(token, 40, model="auto")
-    assert time.monotonic() - limited_at < 7
-    assert {each.told.headers["x-tokenhub-model"] for each in answers} == {"m"}
-    assert provider.requests == []
+    answers = [each for each in pair.ask_all(token, 40, model="auto") if each.ended < first.began + 7]
+    assert len(answers) > 4  # all of them, but on a machine that is busy
+    assert {served(each) for each in answers} == {"m"}
+    assert [each for each in provider.requests if each.at < first.began + 7] == []
 
 
 def test_a_minute_has_no_more_requests_than_the_limit(pair: Pair) -> None:
