@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Collection, Generator
 from dataclasses import replace
 from functools import partial
@@ -119,7 +118,7 @@ class _Walk:
         self.backoff = 0.0
         self._request = request
         self._models = route.models
-        self._ahead = deque(route.models)
+        self._ahead = list(route.models)
         self._spent = 0  # micro-dollars, by the attempts so far
         self._rooms = dict(route.rooms)
         self._milder: dict[int, Request] = {}
@@ -145,11 +144,11 @@ class _Walk:
 
     def goes_on_with(self, models: Collection[ModelFacts]) -> None:
         """Leave out of what is ahead all but these models."""
-        self._ahead = deque(model for model in self._ahead if model in models)
+        self._ahead = [model for model in self._ahead if model in models]
 
     def next(self) -> ModelFacts | None:
         """Return the model to try now; None when there is none left."""
-        return self._ahead.popleft() if self.has_more() else None
+        return self._ahead.pop(0) if self.has_more() else None
 
     def asked(self, model: ModelFacts) -> Request:
         """Return the request as this model can take it."""
@@ -162,7 +161,7 @@ class _Walk:
         if self._is_over:  # two were asked, and the first was told what no other model would change
             return
         if self._can_be_cured(model, failure):
-            self._ahead.appendleft(model)
+            self._ahead.insert(0, model)
             return
         self._failures.append((model, failure))
         if failure.moves_on is MovesOn.NOWHERE:
@@ -171,7 +170,7 @@ class _Walk:
             return
         if failure.moves_on is MovesOn.LARGER:
             self._too_small = max(self._too_small, model.context_size)
-            self._ahead = deque(each for each in self._ahead if each.context_size > self._too_small)
+            self._ahead = [each for each in self._ahead if each.context_size > self._too_small]
         if not self._ahead:
             self._try_again()
 

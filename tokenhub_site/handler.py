@@ -6,6 +6,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
+from gateway.views.answers import StreamedAnswer
 from tokenhub_site.middleware import answered, is_for_programs
 
 
@@ -23,4 +24,4 @@ class Handler(WSGIHandler):
             return super().__call__(environ, start_response)
         answer = cast("HttpResponseBase", self._secured(request))
         start_response(f"{answer.status_code} {answer.reason_phrase}", list(answer.items()))
-        return answer
+        return answer.events if isinstance(answer, StreamedAnswer) else answer

@@ -136,6 +136,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     """An answer whose head goes out together with the first of its body."""
 
     _head = b""
+    headers: list[tuple[str, str]]
     headers_sent: bool
 
     def send_headers(self) -> None:
@@ -144,6 +145,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
             return
         lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
         self._head = "".join(lines).encode("latin-1")
+        self.headers = []  # a stream may be open for long
         self.headers_sent = True
 
     def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:

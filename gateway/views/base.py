@@ -7,17 +7,16 @@ import math
 import secrets
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import orjson
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
@@ -32,20 +31,18 @@ from gateway.errors import (
     CrossSite,
     GatewayError,
     LimitReached,
-    MethodNotAllowed,
     NotAllowed,
     PhaseFailed,
     Unavailable,
-    Unexpected,
 )
-from gateway.exchange import CALLER_LEFT, Attempt, Call, Policy, current
+from gateway.exchange import CALLER_LEFT, Call, Policy, current
 from gateway.keepalive import kept_alive
 from gateway.negotiation import OnlyFormat
 from gateway.origins import is_from_another_site
 from gateway.parsers import read_body
 from gateway.patience import Patience
+from gateway.views.answers import EventStream, StreamedAnswer, WholeAnswer, told
 from gateway.wire import bodies, openai, sse
-from registry.keeper import SnapshotUnavailable
 from registry.snapshot import Snapshot, keeper
 
 logger = logging.getLogger("gateway.views")
@@ -122,7 +119,7 @@ class GatewayView(APIView):
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # bytes, not a DRF Response
         """Turn whatever was raised into an answer in the caller's format."""
-        error = _told(exc, self.call)
+        error = told(exc, self.call)
         body = self.error_body(error)
         if self.call.explain:
             body = {**body, "tokenhub": journal.decision(self.call)}
@@ -152,6 +149,12 @@ class GatewayView(APIView):
         if isinstance(error, PhaseFailed):
             body = {**body, "cause": error.cause}
         return body
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer a request; what DRF notes of the answer is forgotten, for the view lasts as long as a stream."""
+        answer = super().dispatch(request, *args, **kwargs)
+        del self.response
+        return answer
 
     def finalize_response(self, request: RestRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell of every call once: of a stream when it ends, of all others here."""
@@ -300,86 +303,6 @@ class GenerationView(GatewayView, Generic[A]):
                 patience.give_way()
 
 
-class WholeAnswer(HttpResponse):
-    """An answer in one piece, which may hold what it needs until its last byte has gone to the caller."""
-
-    held: ExitStack | None = None
-
-    def close(self) -> None:
-        """Called by the server when the answer is over; no request has begun that Django was told of."""
-        self.closed = True
-        if self.held is not None:
-            self.held.close()
-
-
-class StreamedAnswer(StreamingHttpResponse):
-    """An answer in events."""
-
-    def __init__(self, events: EventStream | overhearing.Overheard, headers: Mapping[str, str]) -> None:
-        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
-        self._events = events
-
-    def close(self) -> None:
-        """Called by the server when the answer is over; no request has begun that Django was told of."""
-        self.closed = True
-        self._events.close()
-
-
-class EventStream:
-    """The body of a streamed answer. It ends with an in-band error if it must, and the call is told however it ends.
-
-    `held` is what the answer needs until its last byte has gone to the caller, which is when the server closes it;
-    `has_parts` says that it is made of several answers, so that the end of one may not be its own.
-    """
-
-    def __init__(
-        self,
-        call: Call,
-        pieces: Iterator[bytes],
-        held: ExitStack,
-        *,
-        error_event: Callable[[GatewayError], bytes],
-        has_parts: bool,
-    ) -> None:
-        self._call = call
-        self._error_event = error_event
-        self._pieces = pieces
-        self._held = held
-        self._has_parts = has_parts
-        self._written: Attempt | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the events; a failure after the first of them becomes an event itself."""
-        try:
-            for piece in self._pieces:
-                self._write_down()
-                yield piece
-            self._call.status = 200
-            if self._call.explain:
-                yield sse.comment(b"tokenhub " + orjson.dumps(journal.decision(self._call)))
-        except CallerLeft:
-            return
-        except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
-            error = _told(exc, self._call)
-            yield error.event or self._error_event(error)
-
-    def _write_down(self) -> None:
-        answered = self._call.answered
-        if answered is None or not answered.is_finished or answered is self._written:
-            return
-        self._written = answered
-        accounting.finishing(self._call, is_last=not self._has_parts)
-
-    def close(self) -> None:
-        """Called by the server when the answer is over, whichever side ended it."""
-        try:
-            self._held.close()
-        finally:
-            if not self._call.status:
-                self._call.status, self._call.error = 499, CALLER_LEFT
-            accounting.ended(self._call)
-
-
 def _seconds(wishes: Policy) -> float:
     """Return how long a request may take: as long as the caller says, but no longer than the settings do."""
     longest: float = settings.TOKENHUB_REQUEST_SECONDS
@@ -389,22 +312,3 @@ def _seconds(wishes: Policy) -> float:
 def _with_decision(answer: bytes, call: Call) -> bytes:
     """Return a whole answer, which is a JSON object, with the decision as one field more."""
     return answer.rstrip()[:-1] + b',"tokenhub":' + orjson.dumps(journal.decision(call)) + b"}"
-
-
-def _told(exc: Exception, call: Call) -> GatewayError:
-    """Return what the caller is told of what was raised, and note it in the record; a fault of ours goes to the log."""
-    error = _as_gateway_error(exc)
-    if isinstance(error, Unexpected):
-        logger.error("fault in %s", call.endpoint, exc_info=exc, extra={"request_id": call.id})
-    call.status, call.error = error.status, error.code
-    return error
-
-
-def _as_gateway_error(exc: Exception) -> GatewayError:
-    if isinstance(exc, GatewayError):
-        return exc
-    if isinstance(exc, SnapshotUnavailable):
-        return Unavailable("The registry or the keys cannot be read now.", retry_after=1)
-    if isinstance(exc, APIException) and exc.status_code == 405:
-        return MethodNotAllowed(str(exc.detail))
-    return Unexpected("The gateway made a mistake; its log has the details under this request's id.")
