@@ -17,7 +17,7 @@ FOLDER = ROOT / "deploy" / "compose"
 GATEWAYS = ("gateway1", "gateway2")
 OF_A_WORKER = 10  # connections to PostgreSQL, as docs/operations.md says
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
-ONLY_HERE = {"DATABASE_URL", "REDIS_URL", "WEB_CONCURRENCY"}
+ONLY_HERE = {"DATABASE_URL", "REDIS_URL", "WEB_CONCURRENCY", "TOKENHUB_LAME_DUCK_SECONDS"}
 
 
 def text() -> str:
