@@ -11,6 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from gateway.adapters import dialing
+from registry import threads
 
 _PIECE_BYTES: Final = 64 * 1024
 _MOST_HEAD_BYTES: Final = 256 * 1024
@@ -119,17 +121,10 @@ class CooperativeAdapter(BaseAdapter):
         key = target[:3]
         origin = self._origins.get(key)
         if origin is None:
-            context = self._trusting() if target.scheme == "https" else None
-            origin = self._origins[key] = _Origin(
-                target.host, target.port, private_allowed=self._private_allowed, context=context
-            )
+            context = threads.run(_trusting, self._certificates) if target.scheme == "https" else None
+            made = _Origin(target.host, target.port, private_allowed=self._private_allowed, context=context)
+            origin = self._origins.setdefault(key, made)  # another may have been quicker
         return origin
-
-    def _trusting(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self._certificates)
-        except OSError as error:
-            raise OSError(f"{self._certificates} has no certificates that can be read: {error}") from None
 
 
 class _Origin:
@@ -283,6 +278,15 @@ class _Answer(HTTPResponse):
     def _on_message_complete(self) -> None:
         super()._on_message_complete()
         self._has_ended = self.get_code() >= 200
+
+
+@lru_cache(maxsize=16)
+def _trusting(certificates: str) -> ssl.SSLContext:
+    """Return what verifies servers by the certificates in a file; to read them takes some 20 ms."""
+    try:
+        return ssl.create_default_context(cafile=certificates)
+    except OSError as error:
+        raise OSError(f"{certificates} has no certificates that can be read: {error}") from None
 
 
 def _target(url: str) -> _Target:
