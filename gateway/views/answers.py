@@ -13,6 +13,7 @@ from rest_framework.exceptions import APIException
 from gateway import accounting, journal, overhearing
 from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, Unavailable, Unexpected
 from gateway.exchange import CALLER_LEFT, Attempt, Call
+from gateway.patience import Patience
 from gateway.wire import sse
 from registry.keeper import SnapshotUnavailable
 
@@ -56,14 +57,16 @@ class EventStream:
         self,
         call: Call,
         pieces: Iterator[bytes],
-        held: ExitStack,
+        patience: Patience,
         *,
+        held: ExitStack,
         error_event: Callable[[GatewayError], bytes],
         has_parts: bool,
     ) -> None:
         self._call = call
         self._error_event = error_event
         self._pieces = pieces
+        self._patience = patience
         self._held = held
         self._has_parts = has_parts
         self._written: Attempt | None = None
@@ -74,6 +77,7 @@ class EventStream:
             for piece in self._pieces:
                 self._write_down()
                 yield piece
+                self._patience.give_way()
             self._call.status = 200
             if self._call.explain:
                 yield sse.comment(b"tokenhub " + orjson.dumps(journal.decision(self._call)))

@@ -244,7 +244,7 @@ class GenerationView(GatewayView, Generic[A]):
                 pieces = held.enter_context(closing(self._pieces(asked, patience)))
                 first = next(pieces)
                 if asked.stream:
-                    return self._streamed(asked, chain([first], pieces), held.pop_all())
+                    return self._streamed(asked, chain([first], pieces), patience, held.pop_all())
                 whole = first + b"".join(pieces)
             except CallerLeft:
                 self.call.status, self.call.error = 499, CALLER_LEFT
@@ -283,24 +283,19 @@ class GenerationView(GatewayView, Generic[A]):
         has_wishes = any(name.startswith(policy.IN_WSGI) for name in self.http.META)
         return self.read(raw, body, policy.read(body, self.http.headers if has_wishes else {}))
 
-    def _streamed(self, asked: A, pieces: Iterator[bytes], held: ExitStack) -> StreamedAnswer:
-        has_parts = self.thinks(asked)
+    def _streamed(self, asked: A, pieces: Iterator[bytes], patience: Patience, held: ExitStack) -> StreamedAnswer:
         meters.streams.add(self.call.id)
-        events = EventStream(self.call, pieces, held, error_event=self.error_event, has_parts=has_parts)
+        events = EventStream(
+            self.call, pieces, patience, held=held, error_event=self.error_event, has_parts=self.thinks(asked)
+        )
         heard = events if self.content is None else overhearing.Overheard(events, self.content)
         return StreamedAnswer(heard, self.answer_headers() | _STREAM_HEADERS)
 
     def _pieces(self, asked: A, patience: Patience) -> Generator[bytes]:
-        pieces = self._made(asked, patience)
+        pieces = self.produce(asked, patience)
         if asked.stream and self.thinks(asked):
             return kept_alive(pieces, seconds=settings.TOKENHUB_PING_SECONDS, comment=sse.comment(b"ping"))
         return pieces
-
-    def _made(self, asked: A, patience: Patience) -> Generator[bytes]:
-        with closing(self.produce(asked, patience)) as pieces:
-            for piece in pieces:
-                yield piece
-                patience.give_way()
 
 
 def _seconds(wishes: Policy) -> float:
