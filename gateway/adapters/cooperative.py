@@ -30,6 +30,8 @@ _MOST_HEAD_BYTES: Final = 256 * 1024
 _CONNECTIONS_KEPT: Final = 256  # to one origin
 _KEPT_SECONDS: Final = 60.0  # less than after what networks forget a silent connection
 _NAME_SECONDS: Final = 10.0
+_NO_NAME_SECONDS: Final = 1.0
+_MOST_INFLATED_BYTES: Final = 1024 * 1024  # at once: a few compressed bytes may be very many
 _ONE_SEND_BYTES: Final = 64 * 1024
 _AUTOMATIC: Final = 47  # zlib's way to say: gzip or zlib, whichever it is
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -138,6 +140,7 @@ class _Origin:
         self._session: Any = None
         self._found: dialing.Found = ()
         self._found_until = 0.0
+        self._not_found = ""
         self._asking = Semaphore()
         self._free: deque[tuple[float, socket.socket]] = deque(maxlen=_CONNECTIONS_KEPT)
 
@@ -165,12 +168,24 @@ class _Origin:
             return secured
 
     def _addresses(self) -> dialing.Found:
-        """Return what the name leads to, asked by one for all who open connections in the next seconds."""
+        """Return what the name leads to, asked by one for all who open connections in the next seconds.
+
+        That there is nothing counts for a second: those who wait are not to ask one after the other.
+        """
         with self._asking:
             if time.monotonic() >= self._found_until:
-                self._found = dialing.resolved(self._host, self._port)
-                self._found_until = time.monotonic() + _NAME_SECONDS
+                self._ask()
+            if self._not_found:
+                raise dialing.NotReached(self._not_found)
             return self._found
+
+    def _ask(self) -> None:
+        seconds, self._not_found = _NAME_SECONDS, ""
+        try:
+            self._found = dialing.resolved(self._host, self._port)
+        except dialing.NotReached as fault:
+            seconds, self._not_found = _NO_NAME_SECONDS, str(fault)
+        self._found_until = time.monotonic() + seconds
 
     def leave(self, channel: socket.socket) -> None:
         """Close a connection; a new one can go on with its TLS session."""
@@ -219,19 +234,24 @@ class _Answer(HTTPResponse):
         """Return what has arrived of the body, or wait for it; nothing at its end. `amount` is only a hint."""
         piece = b""
         while not piece:
-            while not self._arrived and not self._has_ended:
+            while not self.arrived():
                 self._receive()
-            if not self._arrived:
+            if not self._arrived and not self._folded:
                 return b""
             piece = b"".join(self._arrived)
             self._arrived.clear()
             if self._inflating is not None:
-                piece = _inflated(self._inflating, piece)
+                piece = _inflated(self._inflating, self._folded + piece)
         return piece
 
     def arrived(self) -> bool:
         """Whether `read1` would not wait."""
-        return bool(self._arrived) or self._has_ended
+        return bool(self._arrived) or self._has_ended or bool(self._folded)
+
+    @property
+    def _folded(self) -> bytes:
+        """What has arrived and is still compressed."""
+        return b"" if self._inflating is None else self._inflating.unconsumed_tail
 
     def drain_conn(self) -> None:
         """Read what is left of the body, so that the connection can serve again."""
@@ -321,7 +341,7 @@ def _is_quiet(channel: socket.socket) -> bool:
 
 def _inflated(inflating: Any, piece: bytes) -> bytes:
     try:
-        inflated: bytes = inflating.decompress(piece)
+        inflated: bytes = inflating.decompress(piece, _MOST_INFLATED_BYTES)
     except zlib.error as error:
         raise HTTPParseError(f"the answer cannot be decompressed: {error}") from None
     return inflated

@@ -1,5 +1,6 @@
 """Under gevent a provider is called over the light adapter: connections are kept, looked at, judged and encrypted."""
 
+import gzip
 import json
 import socket
 import ssl
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters import dialing
+from gateway.adapters.cooperative import _Origin
 from tests.gateway.test_tls import certificate  # noqa: F401 - a fixture
 from tests.scripted import ScriptedProvider
 from tests.scripted_openai import chat, chat_stream
@@ -177,6 +180,13 @@ def test_compressed_answers_are_read(call: Call, provider: ScriptedProvider) -> 
     assert [json.loads(call(provider.url)["body"])["object"] for _ in range(2)] == ["chat.completion"] * 2
 
 
+def test_a_bomb_bursts_on_the_limit(call: Call) -> None:
+    bomb = gzip.compress(b"x" * 50_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+    with serving([head + bomb]) as server:
+        assert "more than 1000000 bytes" in call(f"http://127.0.0.1:{server.port}/")["text"]
+
+
 def test_a_refusal_that_comes_before_the_body_was_sent_is_heard(call: Call) -> None:
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 
@@ -231,3 +241,24 @@ def test_certificates_are_verified(call: Call, certificate: Path, tmp_path: Path
         assert "certificate verify failed" in call(there)["text"]
         assert "certificate" in call(f"https://127.0.0.1:{server.port}/", bundle=certificate)["text"]
     assert "gone.pem" in call("https://localhost:9/", bundle=tmp_path / "gone.pem")["text"]
+
+
+def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolved(host: str, port: int) -> dialing.Found:
+        asked.append(host)
+        if host == "nobody":
+            raise dialing.NotReached("nobody has no address")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(dialing, "resolved", resolved)
+    with serving([], []) as server:
+        origin = _Origin("somebody", server.port, private_allowed=True, context=None)
+        for _ in range(2):
+            origin.connected(1.0).close()
+    nobody = _Origin("nobody", 80, private_allowed=True, context=None)
+    for _ in range(2):
+        with pytest.raises(dialing.NotReached, match="no address"):
+            nobody.connected(1.0)
+    assert asked == ["somebody", "nobody"]
