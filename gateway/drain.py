@@ -42,7 +42,7 @@ def over() -> None:
 def _end_all() -> None:
     Patience.refusal = _restarting  # a body that came slowly may bring a request yet
     for patience in list(Patience.under_way):
-        patience.end(_restarting())
+        patience.end(_restarting)
     gevent.get_hub().loop.timer(_CUT_SECONDS).start(_cut_all)
 
 

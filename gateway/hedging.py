@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from gevent.queue import Queue
 from gevent.util import wrap_errors
 
 from gateway.cooldown import Permit, cooldowns
-from gateway.errors import CallerLeft, OutOfTime, ProviderFailure
+from gateway.errors import CallerLeft, OutOfTime, ProviderFailure, let_go
 from gateway.exchange import CALLER_LEFT, OVERTAKEN, Attempt, Delta
 from gateway.patience import Patience
 from gateway.quotas import Release, nothing
@@ -43,7 +44,7 @@ class Try:
             self.held = list(self.pieces) if self.is_hidden else _until_content(self.pieces)
             has_ended = self.record.is_finished
         except ProviderFailure as failure:
-            self.failure = failure
+            self.failure = let_go(failure)
         finally:
             if has_ended:
                 self.release(self.record.usage.total)
@@ -114,7 +115,7 @@ def _launch(start: Start, patience: Patience, done: Queue[Any], runners: dict[An
 
 def _next(done: Queue[Any], runners: dict[Any, Try], patience: Patience) -> Try:
     """Return the try that has come to words or failed; raises what else ended it, or the whole request."""
-    with patience.limit(float("inf"), OutOfTime("")):
+    with patience.limit(float("inf"), partial(OutOfTime, "")):
         greenlet = done.get()
     entrant = runners.pop(greenlet)
     if isinstance(greenlet.value, BaseException):

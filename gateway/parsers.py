@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -30,7 +31,7 @@ def read_body(request: HttpRequest) -> bytes:
     if length is not None and length > most:
         _discard(request, stream)
         raise too_large
-    late = BodyTimeout(f"The body did not arrive within {settings.TOKENHUB_BODY_SECONDS:g} seconds.")
+    late = partial(BodyTimeout, f"The body did not arrive within {settings.TOKENHUB_BODY_SECONDS:g} seconds.")
     try:
         with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, late):
             body = _take(stream, most + 1 if length is None else length)
@@ -83,7 +84,7 @@ def _check_headers(request: HttpRequest) -> None:
 def _discard(request: HttpRequest, stream: Any) -> None:
     """Take the rest of a refused body for a moment: most clients read an answer only after they have sent all."""
     try:
-        with Patience(_DISCARD_SECONDS).limit(_DISCARD_SECONDS, BodyTimeout("")):
+        with Patience(_DISCARD_SECONDS).limit(_DISCARD_SECONDS, partial(BodyTimeout, "")):
             while stream.read(_DISCARD_BYTES):
                 pass
     except (BodyTimeout, OSError, ParseException):

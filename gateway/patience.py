@@ -26,6 +26,9 @@ _SAME_SECONDS: Final = 0.01
 _LONGEST_TURN_SECONDS: Final = 0.01
 _LOOK_SECONDS: Final = 0.25  # between two looks at a caller who has sent more than a request
 
+Outcome = Callable[[], BaseException]
+"""What makes the error that a wait, or a request, ends with."""
+
 
 def is_cooperative() -> bool:
     """Whether sockets in this process give way to other requests while they wait."""
@@ -45,7 +48,7 @@ class Patience:
         self._caller = caller if self.is_cooperative else None
         self._greenlet: Any = None
         self._watcher: Any = None
-        self._outcome: BaseException | None = None
+        self._ended: Outcome | None = None
         self._children: list[Patience] = []
         self._turn = 0
         self._turn_began = 0.0
@@ -64,17 +67,16 @@ class Patience:
         self._children.append(child)
         return child
 
-    def limit(self, seconds: float, error: Exception) -> _Limit:
-        """Return a context in which a wait of more than `seconds` raises `error`.
+    def limit(self, seconds: float, late: Outcome) -> _Limit:
+        """Return a context in which a wait of more than `seconds` raises what `late` makes.
 
-        `OutOfTime` where the request's time is over before, `TimedOut` where that of the attempt is.
+        `OutOfTime` where the request's time is over before, `TimedOut` where that of the attempt is. An error is made
+        when it is raised: one that a frame held already would hold the frame, and all that is in it, in a circle.
         """
         left = self._attempt_ends - time.monotonic()
         if left >= seconds - _SAME_SECONDS:
-            return _Limit(self, seconds, error)
-        if self._attempt_ends < self._ends:
-            return _Limit(self, left, TimedOut("The answer took longer than the provider may take."))
-        return _Limit(self, left, OutOfTime("The answer took longer than the request may take."))
+            return _Limit(self, seconds, late)
+        return _Limit(self, left, _attempt_over if self._attempt_ends < self._ends else _request_over)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -89,7 +91,7 @@ class Patience:
     def pause(self, seconds: float) -> None:
         """Sleep; ends early with `CallerLeft`, or with `OutOfTime` or `TimedOut` when there is no more time."""
         if seconds > 0:
-            with self.limit(float("inf"), OutOfTime("")):
+            with self.limit(float("inf"), _nothing):
                 time.sleep(seconds)
 
     def give_way(self) -> None:
@@ -102,14 +104,14 @@ class Patience:
         elif now - self._turn_began > _LONGEST_TURN_SECONDS:
             gevent.sleep(0)
 
-    def end(self, outcome: BaseException) -> None:
-        """Let the request be over with `outcome`: now if it waits, else at its next wait. Called from the hub."""
-        self._outcome = outcome
+    def end(self, outcome: Outcome) -> None:
+        """Let the request be over with what `outcome` makes: now if it waits, else at its next wait. From the hub."""
+        self._ended = outcome
         for child in self._children:
             child.end(outcome)
         if self.waits:
             self.waits = False
-            self._greenlet.throw(outcome)
+            self._greenlet.throw(outcome())
 
     def waits_in(self, greenlet: Any) -> None:
         """Note that the request waits now, and who has to be told when it is over."""
@@ -124,14 +126,14 @@ class Patience:
 
     def check(self) -> None:
         """Raise what ended the request, if anything did."""
-        if self._outcome is not None:
-            raise self._outcome
+        if self._ended is not None:
+            raise self._ended()
 
     def __enter__(self) -> Self:
         if self.is_cooperative:
             Patience.under_way.add(self)
             if Patience.refusal is not None:
-                self.end(Patience.refusal())
+                self.end(Patience.refusal)
         if self._caller is not None and self._caller.fileno() >= 0:
             self._watcher = gevent.get_hub().loop.io(self._caller.fileno(), _READ)
             self._watcher.start(self._readable)
@@ -152,7 +154,7 @@ class Patience:
         """Runs in the hub when the caller's socket has something to say: an end, or (rarely) the next request."""
         self._watcher.stop()
         if self._hung_up():
-            self.end(CallerLeft())
+            self.end(CallerLeft)
             return
         # the bytes of a next request keep the socket readable: what follows them has to be asked for
         self._watcher.close()
@@ -170,19 +172,19 @@ class Patience:
 class _Limit:
     """One bounded wait."""
 
-    __slots__ = ("_error", "_patience", "_seconds", "_timer")
+    __slots__ = ("_late", "_patience", "_seconds", "_timer")
 
-    def __init__(self, patience: Patience, seconds: float, error: Exception) -> None:
+    def __init__(self, patience: Patience, seconds: float, late: Outcome) -> None:
         self._patience = patience
         self._seconds = seconds
-        self._error = error
+        self._late = late
         self._timer: Any = None
 
     def __enter__(self) -> None:
         patience = self._patience
         patience.check()
         if self._seconds <= 0:
-            raise self._error
+            raise self._late()
         if patience.is_cooperative:
             self._timer = gevent.Timeout.start_new(self._seconds)
             patience.waits_in(gevent.getcurrent())
@@ -192,4 +194,16 @@ class _Limit:
         if self._timer is not None:
             self._timer.close()
             if error is self._timer:
-                raise self._error from None
+                raise self._late() from None
+
+
+def _attempt_over() -> TimedOut:
+    return TimedOut("The answer took longer than the provider may take.")
+
+
+def _request_over() -> OutOfTime:
+    return OutOfTime("The answer took longer than the request may take.")
+
+
+def _nothing() -> OutOfTime:
+    return OutOfTime("")

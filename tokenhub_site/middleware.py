@@ -1,7 +1,7 @@
 """Two doors: programs go straight to their view, people's pages are kept away from the hub that serves programs."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from django.conf import settings
@@ -38,7 +38,9 @@ class Doors:
         if is_for_programs(request):
             return answered(request)
         try:
-            with Patience(settings.TOKENHUB_BODY_SECONDS).limit(settings.TOKENHUB_BODY_SECONDS, BodyTimeout("")):
+            with Patience(settings.TOKENHUB_BODY_SECONDS).limit(
+                settings.TOKENHUB_BODY_SECONDS, partial(BodyTimeout, "")
+            ):
                 request.body  # noqa: B018 - reads it: a socket belongs to the thread that accepted it
         except BodyTimeout:
             hang_up_after_answer(request)

@@ -14,6 +14,8 @@ from gunicorn.http import errors as http
 from gateway.errors import GatewayError, Malformed, Unexpected
 from gateway.wire.formats import error_body
 
+ID_HEADERS: Final = ("x-tokenhub-request-id", "x-request-id", "request-id")
+"""Where clients look for the id of what was refused."""
 _LINGER_SECONDS: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
@@ -58,7 +60,7 @@ def written(error: GatewayError, path: str, request_id: str) -> bytes:
         "Connection": "close",
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
-        **dict.fromkeys(("x-tokenhub-request-id", "x-request-id", "request-id"), request_id),
+        **dict.fromkeys(ID_HEADERS, request_id),
     }
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]

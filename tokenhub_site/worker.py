@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
@@ -11,7 +12,8 @@ from typing import Any, ClassVar, Final, Self
 
 import gevent
 from gunicorn.http import wsgi
-from gunicorn.http.errors import NoMoreData
+from gunicorn.http.errors import InvalidResponseHeader, NoMoreData
+from gunicorn.util import hop_headers
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway import drain
@@ -23,6 +25,7 @@ _LAST_IDLE_SECONDS: Final = 1.0
 # A full collection looks at each object of each open stream and holds up all of them meanwhile: for a second and more
 # where there are thousands. Requests leave no circles, so there is next to nothing to find.
 _COLLECT_AFTER: Final = (1_000, 20, 50)
+_VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
@@ -86,13 +89,12 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             client.close()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer a request; a caller who does not take the answer is gone, however open the connection is.
+        """Answer a request.
 
         In place of gunicorn's own, which serves what is not used here: hooks, access logs, recycling, files.
         Raises StopIteration where the connection is to be closed.
         """
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
-        req.answer = answer
         environ["wsgi.multithread"] = True
         if drain.is_draining() or not self.cfg.keepalive:
             answer.force_close()  # the next request of this caller is to find another worker
@@ -104,10 +106,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 answer.close()
             finally:
                 pieces.close()
-        except TimeoutError as error:
-            raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
         except (gevent.GreenletExit, SystemExit):
             raise StopIteration from None
+        finally:
+            req.has_answer = answer.has_begun
         if answer.should_close():
             raise StopIteration
 
@@ -123,8 +125,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         else:
             where = addr[0] if addr else ""  # a Unix socket has no address
             self.log.warning("Invalid request from ip=%s: %s", where, type(exc).__name__, extra=extra)
-        answer = getattr(req, "answer", None)
-        if answer is not None and answer.headers_sent:
+        if getattr(req, "has_answer", False):
             return
         request = req or getattr(exc, "req", None)
         with suppress(OSError):  # it may have hung up by itself
@@ -133,7 +134,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
 
 
 class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
-    """An answer whose head goes out together with the first of its body."""
+    """An answer whose head goes out together with the first of its body.
+
+    A caller who does not take it is gone, however open the connection is.
+    """
 
     _head = b""
     headers: list[tuple[str, str]]
@@ -149,11 +153,20 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         self.headers_sent = True
 
     def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Take the headers as they are: Django has refused those that HTTP does not have."""
+        """Take the headers of the application, as gunicorn does: names are ours, but a value may be a provider's."""
         for name, value in headers:
-            if name.lower() == "content-length":
+            if not _VALUE.fullmatch(value):
+                raise InvalidResponseHeader(name)
+            lower = name.lower()
+            if lower == "content-length":
                 self.response_length = int(value)
-            self.headers.append((name, value))
+            if lower not in hop_headers:
+                self.headers.append((name, value))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of it has gone out."""
+        return self.headers_sent and not self._head
 
     def close(self) -> None:
         """Send what there is left, and the end of the body."""
@@ -169,9 +182,12 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     def _send(self, data: bytes) -> None:
         head, self._head = self._head, b""
         data = head + data if head else data
-        sent = self.sock.send(data)  # most often that is all of it
-        if sent < len(data):
-            self.sock.sendall(memoryview(data)[sent:])
+        try:
+            sent = self.sock.send(data)  # most often that is all of it
+            if sent < len(data):
+                self.sock.sendall(memoryview(data)[sent:])
+        except TimeoutError as error:
+            raise BrokenPipeError(errno.EPIPE, "the caller does not read") from error
 
 
 class _LookedUp:

@@ -35,6 +35,7 @@ _MOST_INFLATED_BYTES: Final = 1024 * 1024  # at once: a few compressed bytes may
 _ONE_SEND_BYTES: Final = 64 * 1024
 _AUTOMATIC: Final = 47  # zlib's way to say: gzip or zlib, whichever it is
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_pool: Final = threads.Pool(1)  # of its own: whoever has to call a provider does not wait for pages of the admin
 
 
 class _Target(NamedTuple):
@@ -69,7 +70,7 @@ class Asking(requests.PreparedRequest):
     def with_body(self, body: bytes) -> Self:
         """Return a request that sends this body."""
         made = object.__new__(type(self))
-        vars(made).update(vars(self), body=body)
+        vars(made).update(vars(self), body=body or None)
         return made
 
 
@@ -123,7 +124,7 @@ class CooperativeAdapter(BaseAdapter):
         key = target[:3]
         origin = self._origins.get(key)
         if origin is None:
-            context = threads.run(_trusting, self._certificates) if target.scheme == "https" else None
+            context = _pool.run(_trusting, self._certificates) if target.scheme == "https" else None
             made = _Origin(target.host, target.port, private_allowed=self._private_allowed, context=context)
             origin = self._origins.setdefault(key, made)  # another may have been quicker
         return origin
@@ -159,9 +160,12 @@ class _Origin:
 
     def _secured(self, channel: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
         with ExitStack() as undo:
-            undo.callback(channel.close)
+            secured = context.wrap_socket(
+                channel, server_hostname=self._host, session=self._session, do_handshake_on_connect=False
+            )
+            undo.callback(secured.close)  # the descriptor is its own now
             try:
-                secured = context.wrap_socket(channel, server_hostname=self._host, session=self._session)
+                secured.do_handshake()
             except TimeoutError as error:
                 raise requests.ConnectTimeout(f"{self._host} did not finish the TLS handshake") from error
             undo.pop_all()
@@ -195,9 +199,10 @@ class _Origin:
 
     def keep(self, channel: socket.socket) -> None:
         """Take back a connection whose answer was read to its end."""
-        if len(self._free) == _CONNECTIONS_KEPT:
+        now = time.monotonic()
+        while self._free and (len(self._free) == _CONNECTIONS_KEPT or now - self._free[0][0] > _KEPT_SECONDS):
             self.leave(self._free.popleft()[1])
-        self._free.append((time.monotonic(), channel))
+        self._free.append((now, channel))
 
     def close(self) -> None:
         """Close what is kept."""
@@ -214,7 +219,7 @@ class _Answer(HTTPResponse):
         self._channel: socket.socket | None = channel
         self._arrived: list[bytes | bytearray] = []
         self._has_ended = False
-        self._fault: HTTPParseError | None = None
+        self._fault = ""
         self._inflating: Any = None
 
     def read_head(self) -> None:
@@ -234,9 +239,10 @@ class _Answer(HTTPResponse):
         """Return what has arrived of the body, or wait for it; nothing at its end. `amount` is only a hint."""
         piece = b""
         while not piece:
-            while not self.arrived():
+            while not (self._arrived or self._folded or self._has_ended):
                 self._receive()
             if not self._arrived and not self._folded:
+                self._check_end()
                 return b""
             piece = b"".join(self._arrived)
             self._arrived.clear()
@@ -245,8 +251,13 @@ class _Answer(HTTPResponse):
         return piece
 
     def arrived(self) -> bool:
-        """Whether `read1` would not wait."""
-        return bool(self._arrived) or self._has_ended or bool(self._folded)
+        """Whether `read1` does surely not wait."""
+        return self._has_ended or (self._inflating is None and bool(self._arrived))
+
+    def _check_end(self) -> None:
+        """Refuse a compressed body that ends too early or too late."""
+        if self._inflating is not None and (not self._inflating.eof or self._inflating.unused_data):
+            raise HTTPParseError("the compressed answer does not end where it should")
 
     @property
     def _folded(self) -> bytes:
@@ -264,15 +275,15 @@ class _Answer(HTTPResponse):
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        if self._has_ended and self._fault is None and not self.should_close():
+        if self._has_ended and not self._fault and not self.should_close():
             self._origin.keep(channel)
         else:
             self._origin.leave(channel)
 
     def _receive(self) -> int:
         """Wait for bytes and take them in; returns how many there were."""
-        if self._fault is not None:
-            raise self._fault
+        if self._fault:
+            raise HTTPParseError(self._fault)
         if self._channel is None:
             raise HTTPParseError("the connection is closed")
         data = self._channel.recv(_PIECE_BYTES)
@@ -281,7 +292,7 @@ class _Answer(HTTPResponse):
         except HTTPParseError as fault:
             if not self.headers_complete and data:
                 raise
-            self._fault = fault  # told after what came before it; after the end nobody asks
+            self._fault = str(fault.args[0])  # told after what came before it; after the end nobody asks
         if not data and not self._has_ended:
             where = "in the middle of the answer" if self.headers_complete else "before an answer"
             raise HTTPParseError(f"the connection ended {where}")

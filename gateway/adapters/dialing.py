@@ -41,7 +41,7 @@ def dial(host: str, found: Found, *, seconds: float | None, private_allowed: boo
     refusal = next((reason for each in addresses if (reason := verdict(each, private_allowed=private_allowed))), "")
     if refusal:
         raise NotReached(f"{host} may not be called: {refusal}")
-    fault: OSError | None = None
+    fault = ""  # not the error: its frames hold this one
     for family, kind, protocol, _, address in found:
         channel = socket.socket(family, kind, protocol)
         with ExitStack() as undo:
@@ -51,11 +51,11 @@ def dial(host: str, found: Found, *, seconds: float | None, private_allowed: boo
                 channel.settimeout(seconds)
                 channel.connect(address)
             except OSError as error:
-                fault = error
+                fault = str(error)
                 continue
             undo.pop_all()
             return channel
-    raise NotReached(f"{host} does not answer: {fault}") from fault
+    raise NotReached(f"{host} does not answer: {fault}")
 
 
 class Asker(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.client import HTTPException, IncompleteRead
 from typing import Any, Final, Self
 
@@ -57,7 +57,7 @@ class Transport:
         environment: dict[str, Any] = {"timeout": timeouts, "stream": True, "verify": session.verify}
         if session.trust_env:
             environment |= session.merge_environment_settings(outgoing.url, {}, stream=True, verify=None, cert=None)
-        late = TimedOut(f"{provider.name} did not begin to answer in time.")
+        late = partial(TimedOut, f"{provider.name} did not begin to answer in time.")
         try:
             with patience.limit(provider.first_byte_timeout, late), dialing.noting_when_sent(patience):
                 # past `Session.send`, which reads the whole body of a redirect even where it is not to follow it
@@ -102,13 +102,13 @@ class Reply:
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the body as they arrive; raises `TimedOut` after a long silence, `Broken` when cut off."""
         raw = self._response.raw
-        silence = TimedOut(f"{self._provider.name} fell silent in the middle of an answer.")
+        silence = partial(TimedOut, f"{self._provider.name} fell silent in the middle of an answer.")
         while True:
             try:
                 with self._has_arrived() or self._patience.limit(self._provider.idle_timeout, silence):
                     piece = raw.read1(_PIECE_BYTES, decode_content=True)
             except urllib3.exceptions.TimeoutError as error:
-                raise silence from error
+                raise silence() from error
             except (HTTPException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise Broken(f"{self._provider.name} broke off: {_reason(error)}") from error
             if not piece:
@@ -129,7 +129,7 @@ class Reply:
         if self._patience.is_cooperative and not self._has_arrived():
             with (
                 suppress(TimedOut, CallerLeft, HTTPException, urllib3.exceptions.HTTPError, OSError),
-                self._patience.limit(_SETTLE_SECONDS, TimedOut("")),
+                self._patience.limit(_SETTLE_SECONDS, partial(TimedOut, "")),
             ):
                 self._response.raw.drain_conn()
 
@@ -213,7 +213,8 @@ def _reason(error: BaseException | None) -> str:
             return str(error)
         if isinstance(error, IncompleteRead):
             return "the connection ended in the middle of the answer"
-        bottom = str(error) or type(error).__name__
+        said = error.args[0] if isinstance(error, HTTPException) and error.args else error
+        bottom = str(said) or type(error).__name__
         context = None if error.__suppress_context__ else error.__context__
         error = getattr(error, "reason", None) or error.__cause__ or context or next(iter(error.args), None)
     return bottom

@@ -53,6 +53,7 @@ from gateway.errors.base import (
     GatewayError,
     MovesOn,
     hidden,
+    let_go,
 )
 from gateway.errors.callers import (
     BodyTimeout,
@@ -152,4 +153,5 @@ __all__ = [
     "Unreachable",
     "Unserviceable",
     "hidden",
+    "let_go",
 ]

@@ -58,5 +58,17 @@ class GatewayError(Exception):
         self.retry_after = retry_after
 
 
+E = TypeVar("E", bound=BaseException)
+
+
+def let_go(error: E) -> E:
+    """Return an error that is kept, without the frames that it and what led to it hold, and all that is in them."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error
+
+
 class CallerLeft(BaseException):
     """The caller closed the connection. No Exception, so that no handler for a provider's faults takes it for one."""

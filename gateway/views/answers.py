@@ -11,7 +11,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework.exceptions import APIException
 
 from gateway import accounting, journal, overhearing
-from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, Unavailable, Unexpected
+from gateway.errors import CallerLeft, GatewayError, MethodNotAllowed, Unavailable, Unexpected, let_go
 from gateway.exchange import CALLER_LEFT, Attempt, Call
 from gateway.patience import Patience
 from gateway.wire import sse
@@ -110,6 +110,7 @@ def told(exc: Exception, call: Call) -> GatewayError:
     if isinstance(error, Unexpected):
         logger.error("fault in %s", call.endpoint, exc_info=exc, extra={"request_id": call.id})
     call.status, call.error = error.status, error.code
+    let_go(exc)
     return error
 
 

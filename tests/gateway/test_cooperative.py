@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def call() -> Iterator[Call]:
         assert asking is not None
         assert answered is not None
 
-        def called(url: str, *, private: bool = True, size: int = 2, bundle: Path | str = "") -> dict[str, Any]:
-            asked = {"url": url, "private": private, "size": size, "bundle": str(bundle)}
+        def called(url: str, *, bundle: Path | str = "", **more: Any) -> dict[str, Any]:
+            asked = {"url": url, "private": True, "size": 2, "bundle": str(bundle), "seconds": 5} | more
             asking.write(f"{json.dumps(asked)}\n")
             told: dict[str, Any] = json.loads(answered.readline())
             return told
@@ -69,7 +69,10 @@ class Served:
 
     def _serve(self) -> None:
         for answers in self._connections:
-            channel, _ = self._listener.accept()
+            try:
+                channel, _ = self._listener.accept()
+            except OSError:  # it is over
+                return
             channel.settimeout(5)
             try:
                 secured = self._context.wrap_socket(channel, server_side=True) if self._context else channel
@@ -185,6 +188,50 @@ def test_a_bomb_bursts_on_the_limit(call: Call) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
     with serving([head + bomb]) as server:
         assert "more than 1000000 bytes" in call(f"http://127.0.0.1:{server.port}/")["text"]
+
+
+def silent(*said: bytes) -> socket.socket:
+    """Return where a server listens that says this to its first caller, and then nothing more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            channel, _ = listener.accept()
+            with channel:
+                if said:
+                    channel.recv(65536)
+                for each in said:
+                    channel.sendall(each)
+                while channel.recv(65536):
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener
+
+
+def test_silence_after_a_compressed_beginning_is_given_up(call: Call) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\na\r\n"
+    with silent(head + gzip.compress(b"x")[:10] + b"\r\n") as server:
+        assert call(f"http://127.0.0.1:{server.getsockname()[1]}/")["failure"] == "TimedOut"
+
+
+@pytest.mark.parametrize("cut", [-8, 5])
+def test_a_compressed_body_ends_where_it_should(call: Call, cut: int) -> None:
+    whole = gzip.compress(b"all of it")
+    body = whole[:cut] if cut < 0 else whole + b"x" * cut
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with serving([head + body]) as server:
+        assert "does not end where it should" in call(f"http://127.0.0.1:{server.port}/")["text"]
+
+
+def test_what_ends_early_leaves_nothing_behind(call: Call, certificate: Path) -> None:  # noqa: F811
+    before = call("http://127.0.0.1:9/")["open"]
+    with silent() as deaf, silent() as dumb, silent(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx") as slow:
+        tls, first, idle = (f"127.0.0.1:{each.getsockname()[1]}" for each in (deaf, dumb, slow))
+        assert call(f"https://{tls}/", seconds=0.3, bundle=certificate)["failure"] == "OutOfTime"  # in the handshake
+        assert call(f"http://{first}/", seconds=0.3)["failure"] == "OutOfTime"
+        told = call(f"http://{idle}/", seconds=0.3)
+    assert (told["failure"], told["open"], told["held"]) == ("OutOfTime", before, 0)
 
 
 def test_a_refusal_that_comes_before_the_body_was_sent_is_heard(call: Call) -> None:
