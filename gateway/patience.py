@@ -19,7 +19,7 @@ import gevent
 from django.conf import settings
 from gevent import monkey
 
-from gateway.errors import CallerLeft, OutOfTime, TimedOut
+from gateway.errors import CallerLeft, OutOfTime, TimedOut, let_go
 
 _READ: Final = 1  # libev's EV_READ
 _SAME_SECONDS: Final = 0.01
@@ -194,6 +194,7 @@ class _Limit:
         if self._timer is not None:
             self._timer.close()
             if error is self._timer:
+                let_go(error)  # gevent remembers the last that it threw, and all the frames of it
                 raise self._late() from None
 
 

@@ -14,6 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from gateway.errors import let_go
 from registry.addresses import verdict
 
 Found = Sequence[tuple[Any, ...]]
@@ -29,7 +30,8 @@ def resolved(host: str, port: int) -> Found:
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise NotReached(f"{host} has no address: {error}") from error
+        # gevent's resolver remembers its last error, and this frame and the request in those above with it
+        raise NotReached(f"{host} has no address: {let_go(error)}") from None
 
 
 def dial(host: str, found: Found, *, seconds: float | None, private_allowed: bool) -> socket.socket:
