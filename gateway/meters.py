@@ -5,9 +5,9 @@ In a gunicorn each worker counts in files that the others read, see `tokenhub_si
 
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from django.conf import settings
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,8 +21,14 @@ registry: Final = CollectorRegistry(auto_describe=False)
 streams: Final[set[str]] = set()
 """The ids of the calls whose answers go out as streams now."""
 
+_Metric = TypeVar("_Metric", Counter, Histogram)
+_Names = tuple[str, str]
+
 _PROVIDER: Final = ("model", "provider")
+_MOST_MODELS: Final = 100  # by name: all that is told of a model is read again at each scrape, of each worker
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_UNTIL_WORDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0)
+_OF_A_MODEL: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # few: they are most of what is told
 _SHORT: Final = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _HUNDREDS: Final = (2, 4, 5)  # of all the statuses that a call can have
 _NO_FAILURES: Final = frozenset({CALLER_LEFT, OVERTAKEN})
@@ -49,9 +55,11 @@ _OVERHEAD: Final = _histogram(
     "overhead_seconds", "Of requests that asked models, the time outside their attempts.", buckets=_SHORT
 )
 _ATTEMPTS: Final = _counter("attempts", "Tries at providers that have ended.", (*_PROVIDER, "outcome"))
-_ATTEMPT_DURATION: Final = _histogram("attempt_duration_seconds", "Of one try, to its end.", _PROVIDER)
+_ATTEMPT_DURATION: Final = _histogram(
+    "attempt_duration_seconds", "Of one try, to its end.", _PROVIDER, buckets=_OF_A_MODEL
+)
 _FIRST_TOKEN: Final = _histogram(
-    "time_to_first_token_seconds", "Of streams, from asking the provider to the first content.", _PROVIDER
+    "time_to_first_token_seconds", "Of streams, to the first content.", _PROVIDER, buckets=_UNTIL_WORDS
 )
 _FALLBACKS: Final = _counter("fallbacks", "Failed tries after which another followed.", (*_PROVIDER, "code"))
 _TOKENS: Final = _counter("tokens", "Tokens used; the kinds do not overlap.", (*_PROVIDER, "kind"))
@@ -75,26 +83,63 @@ def is_on() -> bool:
     return told
 
 
+_children: Final[dict[tuple[object, tuple[str, ...]], Any]] = {}
+_named: Final[set[_Names]] = set()
+
+
+def _of(metric: _Metric, *names: str) -> _Metric:
+    """Return what counts under these labels: found once, since to find it takes longer than to count."""
+    found: _Metric | None = _children.get((metric, names))
+    if found is None:
+        try:
+            found = metric.labels(*names)
+        except OSError:  # no memory to count under more labels
+            found = metric.labels(*(labels.OTHER for _ in names))
+        _children[metric, names] = found
+    return found
+
+
 class _Endpoint:
-    """What is counted by an endpoint: found once, since to find the children of a metric takes longer than to count."""
+    """What is counted by an endpoint."""
 
     def __init__(self, route: str) -> None:
-        self.duration = _DURATION.labels(route)
-        self.by_status = {hundred: _REQUESTS.labels(route, f"{hundred}xx") for hundred in _HUNDREDS}
+        self.duration = _of(_DURATION, route)
+        self.by_status = {hundred: _of(_REQUESTS, route, f"{hundred}xx") for hundred in _HUNDREDS}
 
 
 class _Model:
-    """What is counted by a model at its provider."""
+    """What is counted by a model at its provider, made when it is needed: many a model never streams."""
 
     def __init__(self, *of: str) -> None:
-        self.duration = _ATTEMPT_DURATION.labels(*of)
-        self.first_token = _FIRST_TOKEN.labels(*of)
-        self.cost = _COST.labels(*of)
-        self.input = _TOKENS.labels(*of, "input")
-        self.output = _TOKENS.labels(*of, "output")
-        self.cache_read = _TOKENS.labels(*of, "cache_read")
-        self.cache_write = _TOKENS.labels(*of, "cache_write")
-        self.by_outcome = {"": _ATTEMPTS.labels(*of, "ok")}
+        self.names = _told(of[0], of[1])
+        self.duration = _of(_ATTEMPT_DURATION, *self.names)
+        self.input = _of(_TOKENS, *self.names, "input")
+        self.output = _of(_TOKENS, *self.names, "output")
+
+    @cached_property
+    def first_token(self) -> Histogram:
+        return _of(_FIRST_TOKEN, *self.names)
+
+    @cached_property
+    def cost(self) -> Counter:
+        return _of(_COST, *self.names)
+
+    @cached_property
+    def cache_read(self) -> Counter:
+        return _of(_TOKENS, *self.names, "cache_read")
+
+    @cached_property
+    def cache_write(self) -> Counter:
+        return _of(_TOKENS, *self.names, "cache_write")
+
+
+def _told(model: str, provider: str) -> _Names:
+    """Return under which names a model is counted: its own, or those of all for which there is no place."""
+    names = (model, provider)
+    if names not in _named and len(_named) >= _MOST_MODELS:
+        return labels.OTHER, labels.OTHER
+    _named.add(names)
+    return names
 
 
 _endpoint: Final = cache(_Endpoint)
@@ -108,23 +153,21 @@ def ended(call: Call) -> None:
     here.by_status.get(call.status // 100, here.by_status[5]).inc()
     here.duration.observe(seconds)
     if call.error:
-        _ERRORS.labels(call.error).inc()
+        _of(_ERRORS, call.error).inc()
         if call.error == BudgetExceeded.code:
-            _REFUSALS.labels("budget", "cost").inc()
+            _of(_REFUSALS, "budget", "cost").inc()
     if not call.attempts:
         return
     for each in call.attempts:
         _count(each, is_stream=call.stream)
     for failed, _ in fallbacks(call.attempts):
-        _FALLBACKS.labels(failed.model, failed.provider, failed.error).inc()
+        _of(_FALLBACKS, *_model(failed.model, failed.provider).names, failed.error).inc()
     _OVERHEAD.observe(max(0.0, seconds - _away(call.attempts)))
 
 
 def _count(attempt: Attempt, *, is_stream: bool) -> None:
-    here, used, outcome = _model(attempt.model, attempt.provider), attempt.usage, attempt.error
-    if outcome not in here.by_outcome:
-        here.by_outcome[outcome] = _ATTEMPTS.labels(attempt.model, attempt.provider, outcome)
-    here.by_outcome[outcome].inc()
+    here, used = _model(attempt.model, attempt.provider), attempt.usage
+    _of(_ATTEMPTS, *here.names, attempt.error or "ok").inc()
     here.duration.observe(attempt.ms / 1000)
     if is_stream and attempt.ttft_ms is not None:
         here.first_token.observe(attempt.ttft_ms / 1000)
@@ -165,13 +208,13 @@ def _away(attempts: Sequence[Attempt]) -> float:
 def refused(subject: str, limit: str) -> None:
     """Count a refusal by a limit, `subject` being the counter's name such as `key:1`."""
     if is_on():
-        _REFUSALS.labels(subject.partition(":")[0], limit).inc()
+        _of(_REFUSALS, subject.partition(":")[0], limit).inc()
 
 
 def cooled(model: str, provider: str, reason: str) -> None:
     """Count a cooldown that began with a failure of this model."""
     if is_on():
-        _COOLED.labels(model, provider, reason).inc()
+        _of(_COOLED, *_model(model, provider).names, reason).inc()
 
 
 def begin() -> None:
@@ -181,7 +224,7 @@ def begin() -> None:
     _STARTS.inc()
     for by in ("key", "team", "model"):
         for limit in ("requests", "tokens", "concurrent"):
-            _REFUSALS.labels(by, limit)
-    _REFUSALS.labels("budget", "cost")
+            _of(_REFUSALS, by, limit)
+    _of(_REFUSALS, "budget", "cost")
     for what in ("call", "content"):
         LOST.labels(what)

@@ -2,9 +2,11 @@
 
 A worker that replaces another takes its place and goes on counting in its files, so that nothing is lost with a worker
 and nothing grows with their number. The folder lasts as long as the gunicorn that made it. Where there is no room for
-files each worker counts for itself: what watches the gateway must not keep it from its work.
+files each worker counts for itself, and where there is none for more labels it counts under others: what watches the
+gateway must not keep it from its work, and a page that is found missing when it is written to ends a process.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,12 +16,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import multiprocess, values
+from prometheus_client.mmap_dict import MmapedDict
+
+from gateway.labels import OTHER
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client
 _PREFIX: Final = "tokenhub-metrics-"
 _LOCK: Final = "lock"
-_KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # as prometheus_client names its files
-_ROOM: Final = 256 * 1024  # bytes: for some fifty models, and then a file grows
+_KIB: Final = 1024
+_ROOM: Final = {  # bytes, by the names that prometheus_client gives its files: for some fifty models, then a file grows
+    "counter": 128 * _KIB,
+    "histogram": 256 * _KIB,
+    "gauge_livesum": 32 * _KIB,
+    "gauge_livemax": 32 * _KIB,
+}
+_MOST: Final = 1024 * _KIB  # bytes of a file: one whose workers die again and again has the names of many lives
+_SPARE: Final = 16 * _KIB  # bytes of a file that are kept for what is counted under `other` once it cannot grow
+_ENTRY: Final = 32  # bytes beside the name of a number, at most
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a full disk must not stop a worker that counts
 
 
@@ -60,6 +73,19 @@ def over() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Reserved(MmapedDict):
+    """A file of numbers that grows only into memory that was taken before."""
+
+    def _init_value(self, key: str) -> None:
+        """Add a number; raises `OSError` where there is no room for it."""
+        spare = 0 if f'"{OTHER}"' in key else _SPARE
+        if self._used + len(key.encode()) + _ENTRY + spare > self._capacity:
+            if self._capacity >= _MOST:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.posix_fallocate(self._f.fileno(), self._capacity, self._capacity)  # as much as it grows by
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
 def seat(worker: Any, others: list[Any]) -> None:
     """Give a worker that is about to be forked the first place that none of the others has."""
     taken = {other.place for other in others}
@@ -72,19 +98,20 @@ def join(worker: Any) -> None:
     if not (folder := os.environ.get(_FOLDER)):
         return
     try:
-        for kind in _KINDS:
-            _make_room(Path(folder, f"{kind}_{place}.db"))
+        for kind, room in _ROOM.items():
+            _make_room(Path(folder, f"{kind}_{place}.db"), room)
     except OSError as error:
         worker.log.warning("metrics are of one worker each: %s", error.strerror)
         return
+    setattr(values, "MmapedDict", _Reserved)  # noqa: B010 - a class, which is no variable to mypy
     values.ValueClass = values.MultiProcessValue(lambda: place)
 
 
-def _make_room(path: Path) -> None:
-    """Take the memory of a file: what is found missing when it is written to ends a process."""
+def _make_room(path: Path, room: int) -> None:
+    """Take the memory of a file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, _ROOM)
+        os.posix_fallocate(descriptor, 0, room)
     finally:
         os.close(descriptor)
 

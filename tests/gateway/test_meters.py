@@ -85,6 +85,23 @@ def test_tries_at_the_same_time_are_no_overhead_twice(spans: list[tuple[float, f
     assert meters._away(attempts) == pytest.approx(away)
 
 
+@pytest.mark.usefixtures("_watched")
+def test_so_many_models_have_names_and_the_others_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "_named", {("known", "p")})
+    monkeypatch.setattr(meters, "_MOST_MODELS", 1)
+    call = Call("req_5", "POST /v1/messages", time.monotonic(), status=200)
+    call.attempts = [tried(model, "provider_error") for model in ("known", "crowd-1", "crowd-2")] + [tried("crowd-3")]
+    accounting.ended(call)
+    meters.cooled("crowd-1", "p", "failures")
+    alone, together = {"model": "known", "provider": "p"}, {"model": "other", "provider": "other"}
+    assert counted("attempts_total", **alone, outcome="provider_error") == 1
+    assert counted("attempts_total", **together, outcome="provider_error") == 2
+    assert counted("attempts_total", **together, outcome="ok") == 1
+    assert counted("fallbacks_total", **together, code="provider_error") == 2
+    assert counted("cooldowns_total", **together, reason="failures") == 1
+    assert counted("attempt_duration_seconds_count", **together) == 3
+
+
 def test_every_endpoint_has_a_name_of_its_own() -> None:
     routes = [str(each.pattern) for each in urlpatterns if str(each.pattern).startswith("v1/")]
     assert len(routes) > 10

@@ -1,5 +1,6 @@
 """Workers count in files by their places, and the folder of these lasts as long as its gunicorn."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from tests.server import ROOT
 from tokenhub_site import metering
@@ -83,3 +87,60 @@ def test_a_worker_without_room_counts_for_itself(tmp_path: Path) -> None:
     ]
     assert [each.stdout.split()[0] for each in told] == ["MmapedValue", "MutexValue"]
     assert "metrics are of one worker each" in told[1].stderr
+
+
+CROWD = """
+import logging, os, resource, sys
+from types import SimpleNamespace
+from django.conf import settings
+from tokenhub_site import metering
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+metering.join(SimpleNamespace(place=0, log=logging.getLogger()))
+resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, 256 * 1024))  # as if the memory were full
+settings.configure(TOKENHUB_METRICS=True)
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from gateway import meters
+from gateway.exchange import Attempt, Call
+meters.begin()
+for number in range(90):
+    call = Call(f"req_{number}", "POST /v1/messages", 0.0, stream=True, status=200)
+    call.attempts = [Attempt(f"a-model-of-some-length-{number}", "provider", ms=1.0, ttft_ms=1.0)]
+    for _ in range(2):
+        meters.ended(call)
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+print(generate_latest(registry).decode())
+"""
+
+
+def test_no_memory_for_more_labels_ends_no_worker_and_loses_no_count(tmp_path: Path) -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": ""}
+    told = subprocess.run(
+        [sys.executable, "-c", CROWD, str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    for name in ("attempts_total", "time_to_first_token_seconds_count", "attempt_duration_seconds_count"):
+        lines = [line for line in told.stdout.splitlines() if line.startswith(f"tokenhub_{name}")]
+        assert sum(float(line.split()[-1]) for line in lines) == 180, name
+    assert 'tokenhub_time_to_first_token_seconds_count{model="other",provider="other"}' in told.stdout
+    assert all(path.stat().st_blocks * 512 >= path.stat().st_size for path in tmp_path.glob("*.db"))
+
+
+def test_a_file_has_an_end_and_keeps_room_for_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "counter_0.db"
+    metering._make_room(file, 32 * 1024)
+    numbers: Any = metering._Reserved(str(file))  # type: ignore[no-untyped-call]
+    with pytest.raises(OSError, match="No space"):
+        for number in range(20_000):
+            numbers.write_value(json.dumps([f"{number:0100}"]), 1.0, 0.0)
+    for number in range(100):
+        numbers.write_value(json.dumps([f"{number:050}", "other"]), 1.0, 0.0)
+    numbers.close()
+    assert file.stat().st_size == 1024 * 1024
