@@ -15,6 +15,7 @@ from accounts.contents import contents
 from accounts.ledger import ledger
 from gateway import meters
 from gateway.cooldown import cooldowns
+from gateway.lineup import is_callable
 from gateway.patience import Patience
 from gateway.watchdog import watchdog
 from registry import threads
@@ -63,14 +64,14 @@ def _written(cooling: GaugeMetricFamily) -> bytes:
 
 
 def _cooling() -> GaugeMetricFamily:
-    """Return which models of the registry cool now: workers tell each other, so that each of them can say it."""
+    """Return which models cool now, of those that can be called: workers tell each other, so that each can say it."""
     about = "Whether a model is left alone after failures."
     told = GaugeMetricFamily("tokenhub_model_cooling", about, labels=("model", "provider"))
     try:
         models = keeper.current().models
     except SnapshotUnavailable:
         return told
-    for model in models:
+    for model in filter(is_callable, models):
         told.add_metric((model.id, model.provider.name), cooldowns.state(model) is not None)
     return told
 

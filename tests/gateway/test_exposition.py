@@ -34,7 +34,11 @@ def watched(
             {"name": "first", "type": "vllm", "base_url": provider.url},
             {"name": "second", "type": "vllm", "base_url": other.url},
         ],
-        "models": [model("best", "first", weight=90), model("next", "second")],
+        "models": [
+            model("best", "first", weight=90),
+            model("next", "second"),
+            model("off", "second", enabled=False),
+        ],
     }
     settings = {
         "WEB_CONCURRENCY": "2",
@@ -140,6 +144,8 @@ def test_a_model_that_cools_is_told_by_every_worker(watched: Gateway, other: Scr
         lambda: all(total(read(watched), "tokenhub_model_cooling", model="next") == 1 for _ in range(6)), 10
     )
     assert total(read(watched), "tokenhub_model_cooling", model="best") == 0
+    told = {dict(labels)["model"] for name, labels in read(watched) if name == "tokenhub_model_cooling"}
+    assert told == {"best", "next"}  # not the one that nobody may call: the least of all is to say that all cool
     assert total(read(watched), "tokenhub_cooldowns_total", model="next", reason="rate_limit") >= 1
 
 
