@@ -63,6 +63,12 @@ def test_a_gateway_is_the_one_of_the_single_file() -> None:
     assert settings == {name: value for name, value in there["environment"].items() if name not in ONLY_HERE}
 
 
+def test_what_the_document_of_observability_sets_is_handed_on() -> None:
+    named = set(re.findall(r"`((?:TOKENHUB|OTEL)_[A-Z_]*[A-Z])`", (ROOT / "docs" / "observability.md").read_text()))
+    assert len(named) > 5
+    assert named <= set(single()["services"]["tokenhub"]["environment"])
+
+
 def test_images_have_a_version_and_containers_no_rights() -> None:
     found = services()
     for service in found.values():
