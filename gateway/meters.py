@@ -66,7 +66,7 @@ _TOKENS: Final = _counter("tokens", "Tokens used; the kinds do not overlap.", (*
 _COST: Final = _counter("cost_usd", "US dollars, of tries whose price is known.", _PROVIDER)
 _COOLED: Final = _counter("cooldowns", "Cooldowns that began.", (*_PROVIDER, "reason"))
 _REFUSALS: Final = _counter("refusals", "Refusals by limits and budgets; of a model, it was left out.", ("by", "limit"))
-_STARTS: Final = _counter("worker_starts", "Workers that began.")
+_DEATHS: Final = _counter("worker_deaths", "Workers that ended unasked and were replaced.")
 LOST: Final = _counter("lost", "What could neither be written down nor kept.", ("what",))
 HUB_LAG: Final = _histogram("hub_lag_seconds", "How late a worker's timer ran.", buckets=_SHORT)
 HUB_LAG_MAX: Final = _gauge("hub_lag_max_seconds", "The longest lag of any worker within a minute.", mode="livemax")
@@ -217,11 +217,14 @@ def cooled(model: str, provider: str, reason: str) -> None:
         _of(_COOLED, *_model(model, provider).names, reason).inc()
 
 
-def begin() -> None:
-    """Count a worker that begins, and show what has not happened yet as 0: a rise from nothing is none."""
+def begin(deaths: int = 0) -> None:
+    """Count the workers that this one replaces, and show what has not happened yet as 0: a rise from nothing is none.
+
+    Deaths are 0 or 1, see `tokenhub_site.metering`.
+    """
     if not is_on():
         return
-    _STARTS.inc()
+    _DEATHS.inc(deaths)
     for by in ("key", "team", "model"):
         for limit in ("requests", "tokens", "concurrent"):
             _of(_REFUSALS, by, limit)

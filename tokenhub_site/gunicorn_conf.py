@@ -62,7 +62,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Forget how a worker was that has ended."""
-    metering.leave(worker)
+    metering.leave(server, worker)
 
 
 def on_exit(server: Any) -> None:

@@ -86,10 +86,24 @@ class _Reserved(MmapedDict):
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
 
+class _Deaths:
+    """How many workers died that have not been replaced yet, as the process above the workers knows it."""
+
+    waiting = 0
+    of_this_worker = 0
+
+
 def seat(worker: Any, others: list[Any]) -> None:
     """Give a worker that is about to be forked the first place that none of the others has."""
     taken = {other.place for other in others}
     worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+    _Deaths.of_this_worker = min(1, _Deaths.waiting)
+    _Deaths.waiting -= _Deaths.of_this_worker
+
+
+def replaced() -> int:
+    """Return how many workers that died this one replaces: 0 or 1."""
+    return _Deaths.of_this_worker
 
 
 def join(worker: Any) -> None:
@@ -116,7 +130,9 @@ def _make_room(path: Path, room: int) -> None:
         os.close(descriptor)
 
 
-def leave(worker: Any) -> None:
-    """Forget how a worker was that has ended; what it counted stays."""
+def leave(server: Any, worker: Any) -> None:
+    """Forget how a worker was that has ended, what it counted stays; one that is missed now was not asked to end."""
+    if len(server.WORKERS) < server.num_workers:
+        _Deaths.waiting += 1
     if _FOLDER in os.environ:
         multiprocess.mark_process_dead(worker.place)

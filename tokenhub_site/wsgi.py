@@ -19,6 +19,7 @@ from gateway.throttling import throttle  # noqa: E402
 from gateway.watchdog import watchdog  # noqa: E402
 from registry.board import board  # noqa: E402
 from registry.snapshot import keeper  # noqa: E402
+from tokenhub_site import metering  # noqa: E402
 from tokenhub_site.handler import Handler  # noqa: E402
 
 application = Handler()
@@ -35,7 +36,7 @@ drain.at_end(contents.finish)
 board.poll.start()
 probing.poll.start()
 webhook.poll.start()
-meters.begin()
+meters.begin(metering.replaced())
 if settings.TOKENHUB_TRACES:
     spans = import_module("gateway.spans").Spans()  # all of OpenTelemetry, which others need not pay for
     tracing.trace_with(spans)

@@ -74,7 +74,7 @@ worker = SimpleNamespace(place=0, log=logging.getLogger())
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
 metering.join(worker)
 print(values.ValueClass.__name__, Counter("any", "").inc())
-metering.leave(worker)
+metering.leave(SimpleNamespace(WORKERS={}, num_workers=0), worker)
 """
 
 
@@ -87,6 +87,19 @@ def test_a_worker_without_room_counts_for_itself(tmp_path: Path) -> None:
     ]
     assert [each.stdout.split()[0] for each in told] == ["MmapedValue", "MutexValue"]
     assert "metrics are of one worker each" in told[1].stderr
+
+
+def test_only_a_worker_that_is_missed_has_died() -> None:
+    worker, server = SimpleNamespace(place=0), SimpleNamespace(WORKERS={1: None, 2: None}, num_workers=2)
+    metering.leave(server, worker)  # two others had taken over before it was asked to end
+    metering.seat(worker, [])
+    assert metering.replaced() == 0
+    del server.WORKERS[1]
+    metering.leave(server, worker)
+    metering.seat(worker, [])
+    assert metering.replaced() == 1
+    metering.seat(worker, [])
+    assert metering.replaced() == 0
 
 
 CROWD = """
