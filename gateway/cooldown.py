@@ -5,7 +5,7 @@ failures in a row and the probes under way are not. So it takes three failures i
 and each worker may send a probe of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,7 +109,7 @@ class Cooldowns:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing cools, nor did a while ago."""
+        """Whether nothing cools, nor did a while ago without having recovered."""
         return self._board.is_empty
 
     def state(self, model: ModelFacts) -> Cooling | None:
@@ -117,6 +117,25 @@ class Cooldowns:
         now = self._clock()
         states = [state for entry in self._board.about(model) if (state := self._cooling(entry, now))]
         return max(states, key=lambda state: (not state.may_probe, state.until), default=None)
+
+    def states(self, models: Iterable[ModelFacts]) -> dict[int, Cooling]:
+        """Return by their keys those of the models that are not to be called now, each with its `state`."""
+        found: dict[int, Cooling] = {}
+        of_providers: dict[int, Cooling | None] = {}
+        alone, whole = self._board.known()
+        for model in models:
+            if model.pk in alone:
+                state = self.state(model)
+            elif model.provider.pk in whole:
+                # the same for all models of a provider, of which two pictures may be about
+                if id(model.provider) not in of_providers:
+                    of_providers[id(model.provider)] = self.state(model)
+                state = of_providers[id(model.provider)]
+            else:
+                continue
+            if state:
+                found[model.pk] = state
+        return found
 
     def begin(self, model: ModelFacts, *, probe: bool = False) -> Permit | None:
         """Return the permit to call a model now; None if it cools or somebody else finds out whether it still must.

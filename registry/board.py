@@ -7,6 +7,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ class Board:
         self._store = store
         self._pool = threads.Pool(1) if settings.REDIS_URL else looks
         self._entries: dict[tuple[bool, int], tuple[Entry, ...]] = {}
+        self._ended: dict[Key, Entry] = {}  # in which an older word of others is not to be believed
         self._unsaid: dict[Key, Entry] = {}
         self._seen: dict[tuple[bool, int], tuple[Facts, str]] = {}
         self._is_alone = False
@@ -52,17 +54,22 @@ class Board:
         """Yield what keeps, or not long ago kept, this model from being called, the rows being what they are now."""
         for subject, facts in (((False, model.pk), model), ((True, model.provider.pk), model.provider)):
             for entry in self._entries.get(subject, ()):
-                if not entry.ended and entry.fingerprint == self._fingerprint(subject, facts):
+                if entry.fingerprint == self._fingerprint(subject, facts):
                     yield entry
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing about anybody."""
+        """Whether there is nothing about anybody that has not ended."""
         return not self._entries
 
     def knows(self, model: int, provider: int) -> bool:
         """Whether there is anything to tell about the rows with these primary keys."""
         return (False, model) in self._entries or (True, provider) in self._entries
+
+    def known(self) -> tuple[AbstractSet[int], AbstractSet[int]]:
+        """Return the primary keys of the models, and of the providers, about which there is anything to tell."""
+        subjects = tuple(self._entries)  # at once: another thread may change it
+        return {pk for is_whole, pk in subjects if not is_whole}, {pk for is_whole, pk in subjects if is_whole}
 
     def say(self, reason: Reason, model: ModelFacts, *, seconds: float, until: float) -> None:
         """Let the model, or its provider, cool. To be called under `lock`."""
@@ -108,6 +115,7 @@ class Board:
         now = self.clock()
         for entry in [each for known in self._entries.values() for each in known if each.is_over(now)]:
             self._drop(entry)
+        self._ended = {key: entry for key, entry in self._ended.items() if not entry.is_over(now)}
         for entry in theirs:
             mine = self._last(entry.key)
             if mine is not None and mine.since > entry.since:
@@ -125,17 +133,23 @@ class Board:
 
     def _last(self, key: Key) -> Entry | None:
         subject = (key[0].of_provider, key[1])
-        return next((entry for entry in self._entries.get(subject, ()) if entry.reason == key[0]), None)
+        known = self._entries.get(subject, ())
+        return next((entry for entry in known if entry.reason == key[0]), self._ended.get(key))
 
     def _put(self, entry: Entry) -> None:
-        subject = (entry.reason.of_provider, entry.subject)
-        self._entries[subject] = (*self._others(entry), entry)
+        if entry.ended:
+            self._drop(entry)
+            self._ended[entry.key] = entry
+        else:
+            self._ended.pop(entry.key, None)
+            self._entries[entry.reason.of_provider, entry.subject] = (*self._others(entry), entry)
 
     def _drop(self, entry: Entry) -> None:
         subject = (entry.reason.of_provider, entry.subject)
-        self._entries[subject] = self._others(entry)
-        if not self._entries[subject]:
-            del self._entries[subject]
+        if others := self._others(entry):
+            self._entries[subject] = others
+        else:
+            self._entries.pop(subject, None)
 
     def _others(self, entry: Entry) -> tuple[Entry, ...]:
         # always a new tuple, never a changed one: readers take no lock

@@ -309,3 +309,14 @@ def test_one_refusal_among_failures_is_no_streak(held: Cooldowns) -> None:
     assert state is not None
     assert state.reason == "permission"
     assert held.state(SIBLING) is None
+
+
+def test_the_states_of_many_are_those_of_each(held: Cooldowns) -> None:
+    other = model_facts(pk=3, id="other", provider=provider_facts(pk=3, name="other"))
+    edited = model_facts(pk=4, id="edited", provider=replace(PROVIDER, key=Hidden("sk-another")))
+    models = [MODEL, SIBLING, edited, other]
+    assert held.states(models) == {}
+    for kind, model in ((errors.QuotaSpent, MODEL), (errors.UnknownThere, SIBLING), (errors.RateLimited, MODEL)):
+        held.failed(held.unasked(model), failure(kind))
+        assert held.states(models) == {each.pk: state for each in models if (state := held.state(each))}
+    assert held.states(models).keys() == {MODEL.pk, SIBLING.pk}

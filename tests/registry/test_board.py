@@ -84,6 +84,28 @@ def test_it_works(store: Callable[[], Store], clock: Clock) -> None:
     assert told(one) == told(three) == told(two) == {"credentials"}
 
 
+def test_what_has_ended_is_no_more_than_what_never_was(store: Callable[[], Store], clock: Clock) -> None:
+    """Except that an older word of others is not believed."""
+    one, two = Board(clock, store()), Board(clock, store())
+    say(one)
+    one.exchange()
+    two.exchange()
+    (older,) = one.about(MODEL)
+    clock.now += 1
+    one.end(older)
+    assert (one.is_empty, one.knows(MODEL.pk, MODEL.provider.pk), two.is_empty) == (True, False, False)
+    one.exchange()
+    two.exchange()
+    assert two.is_empty
+    (ended,) = store().swap([], clock.now)
+    overwrite(ended, older, store())
+    for board in (one, two, one, two):
+        board.exchange()
+        assert board.is_empty
+    say(two)
+    assert told(two) == {"failures"}
+
+
 def test_another_worker_obeys_it_for_the_same_rows_only(store: Callable[[], Store], clock: Clock) -> None:
     edited = replace(MODEL, provider=replace(MODEL.provider, key=Hidden("sk-another")))
     one, two = Board(clock, store()), Board(clock, store())
