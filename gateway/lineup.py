@@ -1,21 +1,21 @@
 """Who may answer requests of one shape, worked out once for a picture of the registry.
 
-The shape is all that a request asks for beside its words and its size. What those decide, and what cools, is left to
-the router.
+The shape is all that a request asks for beside its words, its size and the numbers that it sets as limits. What those
+decide, and what cools, is left to the router.
 """
 
 import difflib
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 from django.conf import settings
 
 from gateway import tokens
 from gateway.adapters.kinds import ADAPTERS
 from gateway.errors import InvalidRequest, ModelNotFound
-from gateway.exchange import COMPLETION, EMBEDDING, Excluded, Request
+from gateway.exchange import COMPLETION, EMBEDDING, Excluded, Policy, Request
 from gateway.metrics import Standings
 from gateway.scoring import STEADY, STRATEGIES, Candidate, Scored, rank
 from registry.models import Capability
@@ -24,6 +24,8 @@ from registry.snapshot import ModelFacts, Snapshot
 AUTO: Final = "auto"
 NOT_NAMED: Final = "not named by the caller"
 _MOST_SHAPES: Final = 128  # of one picture; callers make them up
+_KNOWN: Final = "lineups"
+_MOST_SEATS: Final = 65_536  # models in all shapes of one picture
 # What serves a format, any of these; a chat model can be given the prompt of a completion.
 _ABLE: Final = {
     COMPLETION: (Capability.COMPLETION, Capability.CHAT),
@@ -54,6 +56,39 @@ class Tier:
 Ranking = Sequence[tuple[Tier, Scored]]
 
 
+class _Known:
+    """What is worked out once for a picture, whatever the shape, and the shapes asked for of late."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.defects = {model.pk: defect for model in snapshot.models if (defect := _defect(model))}
+        self.lineups: dict[Hashable, Lineup] = {}
+        self._models = snapshot.models
+        self._rankings: dict[str, Ranking] = {}
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        """Return that of a picture."""
+        if _KNOWN not in snapshot.derived:
+            snapshot.derived[_KNOWN] = cls(snapshot)
+        known: Self = snapshot.derived[_KNOWN]
+        return known
+
+    def ranking(self, strategy: str) -> Ranking:
+        """Return all models in the order of a steady strategy."""
+        if strategy not in self._rankings:
+            tier = Tier(self._models, strategy)
+            keys = frozenset(model.pk for model in self._models)
+            self._rankings[strategy] = [(tier, scored) for scored in tier.rank(keys, "", Standings())]
+        return self._rankings[strategy]
+
+    def remember(self, shape: Hashable, lineup: "Lineup") -> None:
+        """Keep a shape, which forgets those that were not asked for the longest."""
+        self.lineups[shape] = lineup
+        most = max(1, min(_MOST_SHAPES, _MOST_SEATS // max(1, len(self._models))))
+        while len(self.lineups) > most:
+            del self.lineups[next(iter(self.lineups))]
+
+
 class Lineup:
     """The models of a picture as they stand to all requests of a shape."""
 
@@ -61,10 +96,7 @@ class Lineup:
         self.snapshot = snapshot
         self.tiers = _tiers(request, snapshot)
         """Groups of models in the order in which they are tried."""
-        self.named = _judged(self.tiers, request)
-        self.unfit = {
-            model.pk: reason for model in snapshot.models if (reason := _unfitness(model, request, self.named))
-        }
+        self.unfit = _unfit(request, snapshot, _judged(self.tiers, request))
         """By the key of a model: the one reason, other than words and size, why it cannot serve."""
         self.fit = tuple(model for model in snapshot.models if model.pk not in self.unfit)
         self.keys = frozenset(model.pk for model in self.fit)
@@ -83,7 +115,13 @@ class Lineup:
         """All that are fit in their order, each once; None where it is another for each request."""
         if any(tier.strategy not in STEADY for tier in self.tiers):
             return None
-        return once_each(self.ranked(self.keys, "", Standings()))
+        ranked = [pair for tier in self.tiers for pair in self._steady(tier)]
+        return once_each(pair for pair in ranked if pair[1].candidate.model.pk in self.keys)
+
+    def _steady(self, tier: Tier) -> Ranking:
+        if tier.models is self.snapshot.models:
+            return _Known.of(self.snapshot).ranking(tier.strategy)
+        return [(tier, scored) for scored in tier.rank(self.keys, "", Standings())]
 
     @cached_property
     def models(self) -> Sequence[ModelFacts]:
@@ -93,6 +131,24 @@ class Lineup:
     def ranked(self, only: Collection[int], session: str, recent: Standings) -> Ranking:
         """Return those of the models that are among `only`, the best first; one that is in two tiers comes twice."""
         return [(tier, scored) for tier in self.tiers for scored in tier.rank(only, session, recent)]
+
+    @cached_property
+    def sizes(self) -> Sequence[tuple[ModelFacts, Sequence[int]]]:
+        """Of those that are fit, one for each window and output, with the keys of all that have the same."""
+        alike: dict[tuple[int, int | None], tuple[ModelFacts, list[int]]] = {}
+        for model in self.fit:
+            alike.setdefault((model.context_size, model.max_output_tokens), (model, []))[1].append(model.pk)
+        return list(alike.values())
+
+    def beyond(self, policy: Policy) -> dict[int, str]:
+        """Return those of the fit, by their keys, that a caller's limits of cost and weight leave out, and why."""
+        most, least = policy.max_cost, policy.min_weight
+        light = (
+            {} if least is None else {each.pk: f"weighs less than {least}" for each in self.fit if each.weight < least}
+        )
+        if most is None:
+            return light
+        return light | {each.pk: f"costs more than {most} per 1k" for each in self.fit if each.cost_per_1k > most}
 
     def has_room_for(self, request: Request) -> bool:
         """Whether every window holds the prompt and all the output that is asked for; false if not seen at once."""
@@ -112,14 +168,12 @@ class Lineup:
 def lineup(request: Request, snapshot: Snapshot) -> Lineup:
     """Return who may answer requests of this shape; raises `ModelNotFound` and `InvalidRequest`."""
     shape = _shape(request)
-    known: dict[Hashable, Lineup] = snapshot.derived
-    found = known.get(shape)
+    known = _Known.of(snapshot)
+    found = known.lineups.pop(shape, None)
     if found is None:
         _check_providers(request.policy.exclude_providers, snapshot)
         found = Lineup(request, snapshot)
-        if len(known) >= _MOST_SHAPES:
-            known.clear()
-        known[shape] = found
+    known.remember(shape, found)
     return found
 
 
@@ -145,8 +199,7 @@ def _shape(request: Request) -> Hashable:
     policy = request.policy
     return (
         *(request.format, request.needs, request.model, settings.TOKENHUB_STRATEGY),
-        *(tuple(policy.models), policy.max_cost, policy.min_weight),
-        *(tuple(policy.exclude_providers), policy.fallback, policy.strategy),
+        *(tuple(policy.models), frozenset(policy.exclude_providers), policy.fallback, policy.strategy),
     )
 
 
@@ -214,22 +267,24 @@ def _defect(model: ModelFacts) -> str:
     return next((reason for stands, reason in defects if stands), "")
 
 
-def _unfitness(model: ModelFacts, request: Request, named: Mapping[int, str]) -> str:
-    """Return the one reason why a model cannot serve requests of this shape; empty if it can."""
-    if defect := _defect(model):
-        return defect
-    policy, provider = request.policy, model.provider
-    unwanted = named.get(model.pk, NOT_NAMED)
-    dear = policy.max_cost is not None and model.cost_per_1k > policy.max_cost
-    light = policy.min_weight is not None and model.weight < policy.min_weight
-    reasons = (
-        (bool(unwanted), unwanted),
-        (bool(lack := _lacks(model, request)), f"cannot do {lack}"),
-        (provider.name in policy.exclude_providers, f"provider {provider.name} excluded by the caller"),
-        (dear, f"costs more than {policy.max_cost} per 1k"),
-        (light, f"weighs less than {policy.min_weight}"),
-    )
-    return next((reason for stands, reason in reasons if stands), "")
+def _unfit(request: Request, snapshot: Snapshot, named: Mapping[int, str]) -> dict[int, str]:
+    """Return the models, by their keys, that cannot serve requests of this shape, each with the one reason why."""
+    defects = _Known.of(snapshot).defects
+    excluded = frozenset(request.policy.exclude_providers)
+    lacks: dict[tuple[frozenset[str], int], str] = {}
+    found: dict[int, str] = {}
+    for model in snapshot.models:
+        reason = defects.get(model.pk) or named.get(model.pk, NOT_NAMED)
+        if not reason:
+            alike = (model.capabilities, id(model.provider))
+            if alike not in lacks:
+                lacks[alike] = _lacks(model, request)
+            reason = f"cannot do {lacks[alike]}" if lacks[alike] else ""
+        if not reason and model.provider.name in excluded:
+            reason = f"provider {model.provider.name} excluded by the caller"
+        if reason:
+            found[model.pk] = reason
+    return found
 
 
 def _lacks(model: ModelFacts, request: Request) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final, Self
 
 from gateway.adapters.kinds import ADAPTERS
@@ -53,10 +54,12 @@ class _Sifted:
     def __init__(self, lineup: Lineup) -> None:
         self.lineup = lineup
         self.able: Collection[int] = lineup.keys
-        self.cooling: dict[int, Cooling] = {}
+        self.cooling: Mapping[int, Cooling] = {}
         self.rooms: dict[int, int] = {}
-        self.excluded: Sequence[Excluded] = lineup.left_out
         self.unjudged: Collection[int] = frozenset()
+        self.barred: Mapping[int, str] = {}
+        """By the key of one that is fit: what the request says, or sets as a limit, that is in the way."""
+        self._reasons: Mapping[int, str] = {}
 
     @classmethod
     def of(cls, lineup: Lineup, request: Request, cooling: Cooldowns, *, judges_all: bool) -> Self:
@@ -65,11 +68,14 @@ class _Sifted:
         Of what is said the first model judges alone, if not all are asked to: that takes long where it is translated.
         """
         sifted = cls(lineup)
-        if cooling.is_quiet and lineup.has_room_for(request):
+        barred = lineup.beyond(request.policy)
+        if not barred and cooling.is_quiet and lineup.has_room_for(request):
             judges = lineup.judging if judges_all or not lineup.models else lineup.models[:1]
             if not any(obstacle(model, request) for model in judges):
                 sifted.unjudged = lineup.judging_keys.difference(model.pk for model in judges)
                 return sifted
+        judges = [model for model in lineup.judging if model.pk not in barred]
+        sifted.barred = barred | {each.pk: reason for each in judges if (reason := obstacle(each, request))}
         sifted._sift(request, cooling, tight=False)
         if not sifted.able and not sifted.cooling:
             sifted._sift(request, cooling, tight=True)
@@ -80,35 +86,49 @@ class _Sifted:
         """Whether all can serve that are fit for such requests."""
         return self.able is self.lineup.keys
 
-    def _sift(self, request: Request, cooling: Cooldowns, *, tight: bool) -> None:
-        """Look at each model; with `tight` a window counts if it may hold the prompt and some output, if not all."""
-        able: set[int] = set()
-        excluded = []
-        self.rooms = {}
-        for model in self.lineup.snapshot.models:
-            reason = self.lineup.unfit.get(model.pk) or obstacle(model, request)
-            reason = reason or self._too_small(model, request, tight=tight)
-            state = None if reason else cooling.state(model)
-            if state:
-                self.cooling[model.pk] = state
-                reason = f"cooling until {datetime.fromtimestamp(state.until, UTC):%H:%M:%S} UTC ({state.reason})"
-            if reason:
-                excluded.append(Excluded(model.id, reason))
-            else:
-                able.add(model.pk)
-        self.able, self.excluded = able, excluded
+    @cached_property
+    def excluded(self) -> Sequence[Excluded]:
+        """Those that are left out, in the order of their ids."""
+        if not self._reasons:
+            return self.lineup.left_out
+        own = [Excluded(each.id, self._reasons[each.pk]) for each in self.lineup.fit if each.pk in self._reasons]
+        return sorted((*self.lineup.left_out, *own), key=lambda each: each.model)
 
-    def _too_small(self, model: ModelFacts, request: Request, *, tight: bool) -> str:
-        room = _room(request, model)
-        left = model.context_size - request.estimate
-        if left >= room:
-            return ""
-        surely_left = model.context_size - int(request.estimate / DOUBT)
-        if tight and min(room, _LEAST_ROOM) <= surely_left:
-            if request.max_tokens is not None:
-                self.rooms[model.pk] = min(room, max(left, min(_LEAST_ROOM, surely_left)))
-            return ""
-        return f"context too small: needs about {request.estimate + room}, has {model.context_size}"
+    def _sift(self, request: Request, cooling: Cooldowns, *, tight: bool) -> None:
+        """Look at the fit; with `tight` a window counts if it may hold the prompt and some output, if not all."""
+        self.rooms = {}
+        reasons: dict[int, str] = {}
+        for model, keys in self.lineup.sizes:
+            reason, room = _too_small(model, request, tight=tight)
+            if reason:
+                reasons.update(dict.fromkeys(keys, reason))
+            elif room is not None:
+                self.rooms.update((key, room) for key in keys if key not in self.barred)
+        reasons.update(self.barred)
+        if not cooling.is_quiet:
+            self.cooling = cooling.states(model for model in self.lineup.fit if model.pk not in reasons)
+            told = {id(state): state for state in self.cooling.values()}  # all of a provider share one
+            texts = {key: _told_of_cooling(state) for key, state in told.items()}
+            reasons.update((key, texts[id(state)]) for key, state in self.cooling.items())
+        self.able = self.lineup.keys.difference(reasons) if reasons else self.lineup.keys
+        self._reasons = reasons
+
+
+def _too_small(model: ModelFacts, request: Request, *, tight: bool) -> tuple[str, int | None]:
+    """Return why a model's window is too small, or else how much room for an answer it has if not what is asked for."""
+    room = _room(request, model)
+    left = model.context_size - request.estimate
+    if left >= room:
+        return "", None
+    surely_left = model.context_size - int(request.estimate / DOUBT)
+    if tight and min(room, _LEAST_ROOM) <= surely_left:
+        is_asked = request.max_tokens is not None
+        return "", min(room, max(left, min(_LEAST_ROOM, surely_left))) if is_asked else None
+    return f"context too small: needs about {request.estimate + room}, has {model.context_size}", None
+
+
+def _told_of_cooling(state: Cooling) -> str:
+    return f"cooling until {datetime.fromtimestamp(state.until, UTC):%H:%M:%S} UTC ({state.reason})"
 
 
 def route(
@@ -129,7 +149,7 @@ def route(
     tells_all = tells_all or request.policy.explain
     sifted = _Sifted.of(who, request, cooling, judges_all=tells_all)
     if not sifted.able and not sifted.cooling:
-        raise _decided(_nobody(request, who, sifted.excluded), request, snapshot, sifted)
+        raise _decided(_nobody(request, sifted), request, snapshot, sifted)
     ranking, models = _ranking(sifted, request, recent)
     if not ranking:
         refusal = _all_cooling(sifted.cooling.values(), cooling.now())
@@ -138,7 +158,7 @@ def route(
     most = None if tells_all else _MOST_RANKED
     told = [_ranked(tier, scored, request) for tier, scored in ranking[:most]]
     left_out = sifted.excluded
-    if not sifted.is_usual:
+    if not sifted.able:
         on_it = {model.id for model in models}
         left_out = [each for each in left_out if each.model not in on_it]
     missing = _missing(request, who, left_out)
@@ -158,8 +178,11 @@ def _ranking(sifted: _Sifted, request: Request, recent: Standings) -> tuple[Rank
     who = sifted.lineup
     if sifted.is_usual and who.ranking is not None:
         return who.ranking, who.models
-    probes = {pk for pk, state in sifted.cooling.items() if state.may_probe}
-    ranked = once_each(who.ranked(sifted.able or probes, request.policy.session, recent))
+    wanted = sifted.able or {pk for pk, state in sifted.cooling.items() if state.may_probe}
+    if who.ranking is None:
+        ranked = once_each(who.ranked(wanted, request.policy.session, recent))
+    else:
+        ranked = [pair for pair, model in zip(who.ranking, who.models, strict=True) if model.pk in wanted]
     ranked = ranked if sifted.able else ranked[:1]
     return ranked, [scored.candidate.model for _, scored in ranked]
 
@@ -206,20 +229,20 @@ def _all_cooling(states: Iterable[Cooling], now: float) -> GatewayError:
     return kind(f"Every model that could serve is cooling down ({first.reason}).", retry_after=wait)
 
 
-def _nobody(request: Request, who: Lineup, excluded: Sequence[Excluded]) -> GatewayError:
+def _nobody(request: Request, sifted: _Sifted) -> GatewayError:
     """Return why nobody can serve: the prompt if it alone is in the way, the request, or the registry."""
-    windows = [model.context_size for model in who.fit if not obstacle(model, request)]
+    windows = [model.context_size for model in sifted.lineup.fit if model.pk not in sifted.barred]
     if windows:
         return PromptTooLong(
             f"This model's maximum context length is {max(windows)} tokens. However, your request needs about"
             f" {request.estimate} tokens and room for an answer.",
             param=_PROMPTS.get(request.format, "messages"),
         )
-    told = [each for each in excluded if each.reason != NOT_NAMED]
+    told = [each for each in sifted.excluded if each.reason != NOT_NAMED]
     fault = _fault(request)
     if isinstance(fault, InvalidRequest) and any(each.reason == str(fault) for each in told):
         return InvalidRequest(fault.message, param=fault.param)
-    kind = Unserviceable if any(is_callable(model) for model in who.snapshot.models) else NoModelCanServe
+    kind = Unserviceable if any(map(is_callable, sifted.lineup.snapshot.models)) else NoModelCanServe
     reasons = [f"{each.model}: {each.reason}" for each in told]
     more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
     said = "; ".join(reasons[:_MOST_TOLD] + more) or "the registry is empty"
