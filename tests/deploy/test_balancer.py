@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,16 @@ class Balancer:
 def balancer(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
     """Both gateways keep a database of their own, since it is not what they share that is asked here."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two", "balancer")]
-    hubs = [Gateway(folder, config(provider)) for folder in folders[:2]]
+    hubs = (Gateway(folders[0], config(provider)), Gateway(folders[1], config(provider)))
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+        list(pool.map(running.enter_context, hubs))
+        with balancing(folders[2], hubs) as found:
+            yield found
+
+
+@contextmanager
+def balancing(folder: Path, hubs: tuple[Gateway, Gateway], *, proxy: str = "") -> Iterator[Balancer]:
+    """Run HAProxy before gateways that run; `proxy` is added where docs/scaling.md has it, for one that ends TLS."""
     port, health_port = free_port(), free_port()
     places = {
         "gateway1:8080": hubs[0].port,
@@ -65,15 +74,13 @@ def balancer(provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactor
     for place, number in places.items():
         assert place in text
         text = text.replace(place, re.sub(r"\S*:\d+", f"127.0.0.1:{number}", place))
-    (folders[2] / "haproxy.cfg").write_text(text)
-    log_file = folders[2] / "log"
-    with ExitStack() as running, ThreadPoolExecutor() as pool, log_file.open("wb") as log:
-        list(pool.map(running.enter_context, hubs))
-        process = subprocess.Popen(
-            ["haproxy", "-W", "-db", "-f", str(folders[2] / "haproxy.cfg")], stdout=log, stderr=log
-        )
+    text = re.sub(r"(set-header X-Forwarded-Proto .*)", rf"\1 {proxy}", text)
+    (folder / "haproxy.cfg").write_text(text)
+    log_file = folder / "log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(["haproxy", "-W", "-db", "-f", str(folder / "haproxy.cfg")], stdout=log, stderr=log)
         try:
-            found = Balancer(f"http://127.0.0.1:{port}", port, health_port, (hubs[0], hubs[1]), log_file)
+            found = Balancer(f"http://127.0.0.1:{port}", port, health_port, hubs, log_file)
             assert wait_for(lambda: is_balancing(found), 20), found.log
             yield found
         finally:
@@ -160,6 +167,28 @@ def asked(balancer: Balancer) -> Answered:
     began = time.monotonic()
     told = balancer.chat()
     return Answered(told.status_code, began, time.monotonic(), told)
+
+
+def test_nobody_but_a_proxy_that_is_named_can_say_that_there_was_tls(
+    provider: ScriptedProvider, tmp_path: Path
+) -> None:
+    said = {"X-Forwarded-Proto": "https"}
+    documented = re.search(r"`unless \{ src \S+ \}`", (ROOT / "docs" / "scaling.md").read_text())
+    assert documented
+    with Gateway(tmp_path, config(provider), TOKENHUB_BEHIND_TLS="true") as hub:
+        assert models(hub.url, said) == 200
+        with balancing(tmp_path, (hub, hub)) as found:
+            assert wait_for(lambda: models(found.url, {}) != 503, 20)
+            assert (models(found.url, {}), models(found.url, said)) == (301, 301)
+        named = re.sub(r"src \S+", "src 127.0.0.1", documented[0].strip("`"))
+        with balancing(tmp_path, (hub, hub), proxy=named) as found:
+            assert wait_for(lambda: models(found.url, {}) != 503, 20)
+            assert (models(found.url, {}), models(found.url, said)) == (301, 200)
+
+
+def models(url: str, headers: dict[str, str]) -> int:
+    """Return the status of a list of models."""
+    return requests.get(f"{url}/v1/models", headers=headers, allow_redirects=False, timeout=60).status_code
 
 
 def test_where_none_is_ready_those_that_live_answer(balancer: Balancer) -> None:
