@@ -40,7 +40,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     stopping = "gateway: is stopping" if drain.is_draining() else ""
     away, misfit = _database_faults()
     of_database = [away, *map(_stale, _KEEPERS)]
-    is_excused = bool(away) and "database" in request.GET.getlist("exclude")
+    # also when it has just come back, and the pictures are not yet read anew
+    is_excused = any(of_database) and "database" in request.GET.getlist("exclude")
     own = [stopping, _spool_fault(), misfit, *([] if is_excused else of_database), _registry_fault(), _accounts_fault()]
     faults = list(filter(None, own))
     degrading = [*(of_database if is_excused else []), *map(_warning, _KEEPERS)]

@@ -8,7 +8,10 @@ from django.test import Client
 from accounts.ledger import ledger
 from accounts.models import Pepper
 from accounts.picture import OPEN
+from accounts.picture import keeper as accounts
 from registry.models import Model, Provider
+from registry.polling import Poll
+from registry.snapshot import keeper as registry
 from tests.accounts.rows import a_key
 from tests.server import Gateway, model
 from vault.models import KeyCheck
@@ -94,6 +97,21 @@ def test_a_lost_database_is_told_while_requests_flow(tmp_path: Path) -> None:
         excused = gateway.session.get(f"{gateway.url}/health/ready", params={"exclude": "database"})
         assert (excused.status_code, excused.json()["status"]) == (200, "degraded")
         assert excused.json()["reasons"][0].startswith("database")
+
+
+@pytest.mark.django_db
+def test_pictures_that_an_outage_left_old_are_excused_when_it_is_over(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving()
+    for each in (registry, accounts):
+        each.refresh()
+        monkeypatch.setattr(each, "_looked_at", each._looked_at - 60)
+    monkeypatch.setattr(Poll, "is_running", True)  # or else each request would look
+    assert client.get("/health/ready").status_code == 503
+    answer = client.get("/health/ready?exclude=database")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert [reason.split(":")[0] for reason in answer.json()["reasons"]] == ["registry", "accounts"]
 
 
 @pytest.mark.django_db
