@@ -116,7 +116,7 @@ def test_what_clients_send_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_head_in_two_pieces_is_left_to_gunicorn() -> None:
-    pieces = iter([b"GET /v1/models HTTP/1.1\r\nHo", b"st: a\r\n\r\n", b""])
+    pieces = iter([b"POST /v1/models HTTP/1.1\r\nHo", b"st: a\r\nContent-Length: 2\r\n\r\n{", b"}GET", b""])
     request = next(PlainParser(Config(), pieces, HERE))
-    assert (request.path, request.headers) == ("/v1/models", [("HOST", "a")])
-    assert isinstance(request.body.read(), bytes)
+    assert (request.path, request.headers) == ("/v1/models", [("HOST", "a"), ("CONTENT-LENGTH", "2")])
+    assert request.body.read() == b"{}"
