@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from accounts.entries import AttemptEntry, CallEntry
@@ -50,10 +50,21 @@ def decision(call: Call) -> dict[str, Any]:
     """Return why a call went where it went: a decision for each model that was looked for, and what was tried."""
     return {
         "request_id": call.id,
-        "decisions": [asdict(made) for made in call.decisions],
+        "decisions": [_told(made) for made in call.decisions],
         "attempts": [asdict(attempt) for attempt in call.attempts],
         "cost_micro": call.cost_micro if call.is_priced else None,
     }
+
+
+def _told(made: Decision) -> dict[str, Any]:
+    (told,) = _flat([made])
+    return told | {"ranked": _flat(made.ranked), "excluded": _flat(made.excluded)}
+
+
+def _flat(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the fields of records that are alike; `asdict` copies all that is in them, and they may be thousands."""
+    names = [each.name for each in fields(records[0])] if records else []
+    return [{name: getattr(record, name) for name in names} for record in records]
 
 
 def entry(call: Call, *, is_final: bool = True) -> CallEntry:
