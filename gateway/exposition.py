@@ -17,6 +17,7 @@ from gateway import meters
 from gateway.cooldown import cooldowns
 from gateway.lineup import is_callable
 from gateway.patience import Patience
+from gateway.throttling import throttle
 from gateway.watchdog import watchdog
 from registry import threads
 from registry.keeper import SnapshotUnavailable
@@ -40,6 +41,7 @@ def refresh() -> None:
     meters.SPOOL_DEPTH.set(ledger.spool.depth)
     meters.LEDGER_FAULT.labels("spool").set(bool(ledger.spool.fault))
     meters.LEDGER_FAULT.labels("books").set(bool(ledger.outage))
+    meters.LIMITS_AWAY.set(throttle.is_away)
     meters.HUB_LAG_MAX.set(watchdog.longest)
     for what, count in _lost.items():
         if more := count() - _told[what]:

@@ -74,6 +74,7 @@ WORKERS: Final = _gauge("workers", "Workers that serve.")
 IN_FLIGHT: Final = _gauge("requests_in_flight", "Requests to models that are under way.")
 STREAMS: Final = _gauge("open_streams", "Answers that go out as streams now.")
 SPOOL_DEPTH: Final = _gauge("spool_depth", "Calls that wait to be booked.")
+LIMITS_AWAY: Final = _gauge("limits_away", "Workers that cannot check limits.")
 LEDGER_FAULT: Final = _gauge("ledger_fault", "Workers that cannot write to the spool, or to the books.", ("of",))
 
 

@@ -13,6 +13,10 @@ def is_from_another_site(request: HttpRequest) -> bool:
     is a plain link that is followed. Programs send neither.
     """
     origin, site = request.META.get("HTTP_ORIGIN"), request.META.get("HTTP_SEC_FETCH_SITE")
+    if origin is None and site is None:
+        return False
+    if _own_host(request) is None:  # a name that was made to lead here: the browser takes it for the page's own
+        return True
     if site is None:
         is_foreign = origin is not None and origin.partition("://")[2] != _own_host(request)
     else:

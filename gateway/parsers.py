@@ -13,8 +13,6 @@ from gateway.errors import BodyTimeout, BodyTooLarge, InvalidRequest, LengthRequ
 from gateway.patience import Patience
 
 _PIECE_BYTES: Final = 64 * 1024
-_DISCARD_BYTES: Final = 1024 * 1024
-_DISCARD_SECONDS: Final = 5.0
 _CHARSETS: Final = {"", "utf-8", "utf8", "us-ascii"}
 
 
@@ -29,7 +27,6 @@ def read_body(request: HttpRequest) -> bytes:
     most = settings.TOKENHUB_MAX_BODY_BYTES
     too_large = BodyTooLarge(f"The body is larger than {most} bytes.")
     if length is not None and length > most:
-        _discard(request, stream)
         raise too_large
     late = partial(BodyTimeout, f"The body did not arrive within {settings.TOKENHUB_BODY_SECONDS:g} seconds.")
     try:
@@ -44,7 +41,6 @@ def read_body(request: HttpRequest) -> bytes:
         why = "its chunks are not as HTTP has them" if isinstance(error, ParseException) else "the connection ended"
         raise InvalidRequest(f"The body broke off: {why}.") from error
     if len(body) > most:
-        _discard(request, stream)
         raise too_large
     if length is not None and len(body) < length:
         raise InvalidRequest(f"The body has {len(body)} bytes; the header announced {length}.")
@@ -79,16 +75,6 @@ def _check_headers(request: HttpRequest) -> None:
         raise InvalidRequest("JSON is UTF-8: leave the charset out.")
     if (request.content_type or "").startswith("multipart/"):
         raise InvalidRequest("Send the body as application/json.")
-
-
-def _discard(request: HttpRequest, stream: Any) -> None:
-    """Take the rest of a refused body for a moment: most clients read an answer only after they have sent all."""
-    try:
-        with Patience(_DISCARD_SECONDS).limit(_DISCARD_SECONDS, partial(BodyTimeout, "")):
-            while stream.read(_DISCARD_BYTES):
-                pass
-    except (BodyTimeout, OSError, ParseException):
-        hang_up_after_answer(request)
 
 
 def hang_up_after_answer(request: HttpRequest) -> None:

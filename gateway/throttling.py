@@ -109,6 +109,11 @@ class Throttle:
         except _FAULTS as error:
             self._note_outage(error)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether limits cannot be checked now."""
+        return time.monotonic() < self._away_until
+
     def _counting(self) -> limit_stores.Store:
         if self._store is None:
             self._store = limit_stores.configured()

@@ -5,14 +5,20 @@ whole and is short, no header twice, none with an underscore, and a length rathe
 """
 
 import re
+import time
 from typing import Any, Final
 
+from django.conf import settings
 from gunicorn.http.message import Request
 from gunicorn.http.parser import Parser
+
+from tokenhub_site import refusals
 
 # No limit of gunicorn's on lines and fields is below it.
 _LONGEST_HEAD: Final = 4000
 _MOST_HEADERS: Final = 50
+_REST_SECONDS: Final = 1.0
+_REST_BYTES: Final = 64 * 1024
 _HEAD: Final = re.compile(
     rb"(GET|POST) (/(?!/)[!\"$-~]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
 )
@@ -24,6 +30,7 @@ class _PlainRequest(Request):  # type: ignore[misc]  # gunicorn has no types
 
     path: str
     query: str
+    _expected_100_continue: bool
 
     def _parse_python(self, unreader: Any, buf: bytearray) -> Any:
         data = bytes(buf)
@@ -36,6 +43,13 @@ class _PlainRequest(Request):  # type: ignore[misc]  # gunicorn has no types
         self.fragment = ""
         self.version = (1, 1)
         return data[head.end() :]
+
+    def set_body_reader(self) -> None:
+        """Ask for no body that is larger than any may be: it is refused before it is sent."""
+        super().set_body_reader()
+        length = next((value for name, value in self.headers if name == "CONTENT-LENGTH"), "0")
+        if self._expected_100_continue and int(length) > settings.TOKENHUB_MAX_BODY_BYTES:
+            self._expected_100_continue = False
 
     def _plain(self, lines: bytes) -> list[tuple[str, str]] | None:
         """Return the headers, their names in capitals; None where they are not plain."""
@@ -62,3 +76,16 @@ class PlainParser(Parser):  # type: ignore[misc]
     """Reads the requests of a connection one after the other."""
 
     mesg_class = _PlainRequest
+
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Take the rest of a body that nobody has read, if it is short and here soon; else hang up and return False.
+
+        Of a caller who is refused gunicorn would take any amount, for ever.
+        """
+        if self.mesg is None:
+            return True
+        deadline, max_bytes = deadline or time.monotonic() + _REST_SECONDS, max_bytes or _REST_BYTES
+        is_over: bool = super().finish_body(deadline, max_bytes)
+        if not is_over:
+            refusals.hang_up(self.unreader.sock)
+        return is_over

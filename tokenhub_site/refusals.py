@@ -16,9 +16,8 @@ from gateway.wire.formats import error_body
 
 ID_HEADERS: Final = ("x-tokenhub-request-id", "x-request-id", "request-id")
 """Where clients look for the id of what was refused."""
-_LINGER_SECONDS: Final = 1.0
-_LINGER_BYTES: Final = 1024 * 1024
-_PIECE_BYTES: Final = 64 * 1024
+_LINGER_SECONDS: Final = 5.0
+_PIECE_BYTES: Final = 1024 * 1024
 
 # The first that an exception belongs to counts; the application's own headers are no caller's doing.
 _REFUSALS: Final[Mapping[type[Exception], tuple[int, str]]] = {
@@ -68,9 +67,11 @@ def written(error: GatewayError, path: str, request_id: str) -> bytes:
 
 
 def hang_up(caller: Any) -> None:
-    """Take what the caller still sends, for a moment: a connection with unread bytes is reset, and the answer lost."""
-    left = _LINGER_BYTES
+    """Take what the caller still sends, for some seconds: a connection with unread bytes is reset, and the answer lost.
+
+    Most clients read an answer only after they have sent all.
+    """
     with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):  # noqa: FBT003 - gevent's way to say "quietly"
         caller.shutdown(socket.SHUT_WR)
-        while left > 0 and (piece := caller.recv(_PIECE_BYTES)):
-            left -= len(piece)
+        while caller.recv(_PIECE_BYTES):
+            gevent.sleep(0)  # one who sends without a pause would have the worker for themselves

@@ -96,8 +96,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         """
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
         environ["wsgi.multithread"] = True
-        if drain.is_draining() or not self.cfg.keepalive:
-            answer.force_close()  # the next request of this caller is to find another worker
+        if not self.cfg.keepalive:
+            answer.force_close()
         try:
             pieces = self.wsgi(environ, answer.start_response)
             try:
@@ -162,6 +162,17 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
                 self.response_length = int(value)
             if lower not in hop_headers:
                 self.headers.append((name, value))
+
+    def should_close(self) -> bool:
+        """Whether this is the last answer of its connection, as it is for all of a worker that is stopping."""
+        return drain.is_draining() or bool(super().should_close())
+
+    def write(self, arg: bytes) -> None:
+        """Send a piece of the body, where the method and the status have one."""
+        if self._omits_body:
+            self.send_headers()
+        else:
+            super().write(arg)
 
     @property
     def has_begun(self) -> bool:

@@ -64,7 +64,9 @@ class Transport:
                 response = session.get_adapter(outgoing.url).send(post, **environment)
         except requests.Timeout as error:
             raise TimedOut(f"{provider.name} did not answer in time: {_reason(error)}") from error
-        except (OSError, HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
+        except HTTPException as error:
+            raise Unreachable(f"{provider.name} gave no answer that is one: {_reason(error)}") from error
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             raise Unreachable(f"{provider.name} cannot be reached: {_reason(error)}") from error
         return Reply(response, provider, patience)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -82,7 +83,8 @@ class EventStream:
             if self._call.explain:
                 yield sse.comment(b"tokenhub " + orjson.dumps(journal.decision(self._call)))
         except CallerLeft:
-            return
+            # not as a whole answer ends, for one who has only closed their own side
+            raise BrokenPipeError(errno.EPIPE, "the caller has left") from None
         except Exception as exc:  # noqa: BLE001 - whatever it was, half an answer must not look like a whole one
             error = told(exc, self._call)
             yield error.event or self._error_event(error)

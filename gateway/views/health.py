@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
@@ -11,6 +12,7 @@ from accounts import picture as accounts
 from accounts.ledger import ledger
 from gateway import drain
 from gateway.lineup import is_callable
+from gateway.throttling import throttle
 from registry import threads
 from registry.keeper import Keeps, SnapshotUnavailable
 from registry.snapshot import keeper
@@ -44,7 +46,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     is_excused = any(of_database) and "database" in request.GET.getlist("exclude")
     own = [stopping, _spool_fault(), misfit, *([] if is_excused else of_database), _registry_fault(), _accounts_fault()]
     faults = list(filter(None, own))
-    degrading = [*(of_database if is_excused else []), *map(_warning, _KEEPERS)]
+    degrading = [*(of_database if is_excused else []), *map(_warning, _KEEPERS), _limits_warning()]
     warnings = [] if faults else list(filter(None, degrading))
     status = "unavailable" if faults else "degraded" if warnings else "ready"
     notes = [] if faults or accounts.keeper.current().needs_key else [f"accounts: {accounts.OPEN}"]
@@ -89,6 +91,11 @@ def _accounts_fault() -> str:
     except SnapshotUnavailable:
         return "accounts: cannot be read"
     return ""
+
+
+def _limits_warning() -> str:
+    door = settings.TOKENHUB_LIMITS_WHEN_AWAY
+    return f"limits: cannot be checked, and the door is {door}" if throttle.is_away else ""
 
 
 def _warning(name: str) -> str:

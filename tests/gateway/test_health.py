@@ -1,5 +1,6 @@
 """Health says that the process lives; readiness says whether requests may come, and why not."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from accounts.ledger import ledger
 from accounts.models import Pepper
 from accounts.picture import OPEN
 from accounts.picture import keeper as accounts
+from gateway.throttling import throttle
 from registry.models import Model, Provider
 from registry.polling import Poll
 from registry.snapshot import keeper as registry
@@ -55,6 +57,16 @@ def test_keys_that_cannot_be_checked_are_told(client: Client) -> None:
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["reasons"][0].startswith("accounts: the pepper of the client keys")
+
+
+@pytest.mark.django_db
+def test_limits_that_cannot_be_checked_are_told(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving()
+    a_key()
+    monkeypatch.setattr(throttle, "_away_until", time.monotonic() + 60)
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["reasons"] == ["limits: cannot be checked, and the door is open"]
 
 
 @pytest.mark.django_db

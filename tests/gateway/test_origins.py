@@ -56,6 +56,13 @@ def test_who_may_not(hub: Gateway, origin: str) -> None:
     assert ask(hub, Host="hub.example:8080", Origin=origin).status_code == 403
 
 
+def test_a_name_that_was_made_to_lead_here_is_none_of_ours(hub: Gateway) -> None:
+    """The browser takes what comes back for the page's own."""
+    lured = {"Host": "evil.example", "Origin": "http://evil.example", "Sec_Fetch_Site": "same-origin"}
+    assert ask(hub, **lured).status_code == 403
+    assert ask(hub, Host="evil.example").ok  # a program, which says what it likes
+
+
 def test_what_a_proxy_says_is_believed_by_nobody_who_was_not_told_to(hub: Gateway) -> None:
     """A page may set no such header itself, but its site may have its own name lead here."""
     assert ask(hub, X_Forwarded_Host="elsewhere.example", Origin=ELSEWHERE).status_code == 403
