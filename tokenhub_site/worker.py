@@ -77,7 +77,9 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
                 if req is None:
                     break
                 req.proxy_protocol_info = {}
-                self.handle_request(listener_name, req, client, addr)
+                if not self.handle_request(listener_name, req, client, addr):
+                    parser.finish_body()  # or the answer would be lost with a connection that has unread bytes
+                    break
         except (StopIteration, NoMoreData):
             pass
         except OSError as error:
@@ -88,11 +90,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
         finally:
             client.close()
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer a request.
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
+        """Answer a request; returns whether the connection may serve another.
 
         In place of gunicorn's own, which serves what is not used here: hooks, access logs, recycling, files.
-        Raises StopIteration where the connection is to be closed.
         """
         answer, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Answer)
         environ["wsgi.multithread"] = True
@@ -107,11 +108,10 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no type
             finally:
                 pieces.close()
         except (gevent.GreenletExit, SystemExit):
-            raise StopIteration from None
+            return False
         finally:
             req.has_answer = answer.has_begun
-        if answer.should_close():
-            raise StopIteration
+        return not answer.should_close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse what is no request, or tell of a fault; of the former the log has the kind and none of the bytes.

@@ -53,6 +53,14 @@ def test_it_works(gateway: Gateway, line: str, headers: str, status: int) -> Non
         assert caller.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+def test_an_answer_that_is_the_last_arrives_as_well(gateway: Gateway) -> None:
+    with begin(gateway, "POST /v1/chat/completions", f"Connection: close\r\n{CHUNKED}") as caller:
+        with suppress(OSError):
+            for _ in range(400):
+                caller.sendall(CHUNK)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_is_too_large_is_not_asked_for(gateway: Gateway) -> None:
     with begin(gateway, "POST /v1/chat/completions", f"{HUGE}Expect: 100-continue\r\n\r\n") as caller:
         began = time.monotonic()
