@@ -24,7 +24,7 @@ from registry import threads
 
 T = TypeVar("T")
 
-_REDIS_SECONDS: Final = 1.0  # a busy worker is late by itself now and then, which is no outage
+_REDIS_SECONDS: Final = 1.5  # a busy worker is late by itself now and then, which is no outage
 _REDIS_CONNECTIONS: Final = 16  # of a worker
 _CROWD_SECONDS: Final = 2.0  # that a request waits for one of them
 _PREFIX: Final = "tokenhub:limit:"

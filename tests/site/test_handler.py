@@ -9,6 +9,8 @@ from pytest_django.fixtures import Settings
 
 from tokenhub_site.handler import Handler
 
+pytestmark = pytest.mark.django_db  # whose connections are looked at when a page is over
+
 
 def ask(path: str, host: str) -> tuple[str, dict[str, str], bytes]:
     """Return the status line, the headers and the body of an answer to somebody who asks without TLS."""
