@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def draw(scenario: Scenario, seconds: float, file: Path) -> None:
         beside.join()
     if done.returncode:
         sys.exit("py-spy could not look into the worker: it needs root, or kernel.yama.ptrace_scope=0")
+    file.write_text(file.read_text().replace(shlex.join(command), "py-spy").replace(command[0], "py-spy"))
 
 
 def main() -> None:
