@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,18 +18,14 @@ from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Final
-from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
 
 import orjson
 
+from bench import processes
 from bench.load import Caller, Result
-from bench.stack import ROOT
 from vault.crypto import generate_key
 
 EVENTS: Final = 10
-_START_SECONDS: Final = 60.0
-_END_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 3.0  # counting the pages of a process holds it up for a moment
 
 
@@ -54,7 +49,7 @@ def memory(workers: Sequence[int]) -> int:
 @contextmanager
 def running(workers: int, pause: float) -> Iterator[tuple[int, list[int]]]:
     """Start a provider and a gateway, and end both; yields the port of the gateway and the ids of its workers."""
-    provider_port, port = _free_port(), _free_port()
+    provider_port, port = processes.free_port(), processes.free_port()
     with TemporaryDirectory(prefix="tokenhub-bench-") as folder, ExitStack() as ending:
         config = {
             "providers": [{"name": "fake", "type": "vllm", "base_url": f"http://127.0.0.1:{provider_port}"}],
@@ -69,46 +64,16 @@ def running(workers: int, pause: float) -> Iterator[tuple[int, list[int]]]:
             "TOKENHUB_DRAIN_SECONDS": "1",
             "WEB_CONCURRENCY": str(workers),
         }
-        _start(["bench.slow_provider", str(provider_port), str(EVENTS), str(pause)], environment, ending)
-        where = ["--host", "127.0.0.1", "--port", str(port)]
-        gateway = _start(["tokenhub_site.cli", "-config", f"{folder}/config.json", *where], environment, ending)
-        _await(f"http://127.0.0.1:{port}/health/ready", gateway)
-        children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
-        yield port, [int(child) for child in children]
+        log = Path(folder, "log")
 
+        def start(*words: str) -> subprocess.Popen[bytes]:
+            return processes.start([sys.executable, "-m", *words], processes.CORES, environment, log, ending)
 
-def _start(module: Sequence[str], environment: dict[str, str], ending: ExitStack) -> subprocess.Popen[bytes]:
-    with Path(environment["TOKENHUB_DATA_DIR"], "log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    ending.callback(_end, process)
-    return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + _START_SECONDS
-    while time.monotonic() < ends and process.poll() is None:
-        try:
-            with build_opener(ProxyHandler({})).open(url, timeout=5):
-                return
-        except (URLError, ConnectionError):
-            time.sleep(0.1)
-    message = "the gateway did not start"
-    raise RuntimeError(message)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        start("bench.slow_provider", str(provider_port), str(EVENTS), str(pause))
+        where = ("--host", "127.0.0.1", "--port", str(port))
+        gateway = start("tokenhub_site.cli", "-config", f"{folder}/config.json", *where)
+        processes.await_answer(f"http://127.0.0.1:{port}/health/ready", gateway, log)
+        yield port, processes.children(gateway.pid)
 
 
 async def streams(port: int, workers: Sequence[int], number: int, rate: float, seconds: float) -> Seen:
