@@ -47,9 +47,9 @@ class _PlainRequest(Request):  # type: ignore[misc]  # gunicorn has no types
     def set_body_reader(self) -> None:
         """Ask for no body that is larger than any may be: it is refused before it is sent."""
         super().set_body_reader()
-        length = next((value for name, value in self.headers if name == "CONTENT-LENGTH"), "0")
-        if self._expected_100_continue and int(length) > settings.TOKENHUB_MAX_BODY_BYTES:
-            self._expected_100_continue = False
+        if self._expected_100_continue:
+            length = next((value for name, value in self.headers if name == "CONTENT-LENGTH"), "0")
+            self._expected_100_continue = int(length) <= settings.TOKENHUB_MAX_BODY_BYTES
 
     def _plain(self, lines: bytes) -> list[tuple[str, str]] | None:
         """Return the headers, their names in capitals; None where they are not plain."""

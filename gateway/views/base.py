@@ -17,7 +17,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request as RestRequest
 from rest_framework.views import APIView
 
@@ -37,7 +36,6 @@ from gateway.errors import (
 )
 from gateway.exchange import CALLER_LEFT, Call, Policy, current
 from gateway.keepalive import kept_alive
-from gateway.negotiation import OnlyFormat
 from gateway.origins import is_from_another_site
 from gateway.parsers import read_body
 from gateway.patience import Patience
@@ -58,8 +56,6 @@ class GatewayView(APIView):
     authentication_classes = []
     permission_classes = []
     parser_classes = []
-    renderer_classes = [JSONRenderer]
-    content_negotiation_class = OnlyFormat
 
     is_public: ClassVar[bool] = False
     """Whether anybody may look, without a key and from a page of another site: nothing is done, nothing is private."""
